@@ -1,0 +1,270 @@
+//! What can be checked: the trait of a check, what it is given, and the table of types.
+
+pub mod cert;
+pub mod disk;
+pub mod dns;
+pub mod http;
+pub mod process;
+pub mod tcp;
+
+use crate::model::outcome::{Code, Outcome, code};
+use crate::model::secret::Secret;
+use crate::net::tls::Peer;
+use crate::net::{self, Fault};
+use anyhow::Context as _;
+use schemars::{JsonSchema, Schema};
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// All types, in the order in which they are explained.
+pub const TYPES: &[&Type] = &[
+    &http::TYPE,
+    &cert::TYPE,
+    &dns::TYPE,
+    &tcp::TYPE,
+    &disk::TYPE,
+    &process::TYPE,
+];
+
+/// One thing to look at: a struct whose fields are its keys in the list.
+pub trait Check: Send + Sync {
+    /// Looks, and judges what it saw. What is wrong with the world is in the outcome.
+    ///
+    /// # Errors
+    /// Only when it could not look; the runner makes that UNKNOWN.
+    fn run(&self, cx: &Context) -> anyhow::Result<Outcome>;
+
+    /// Keys that contradict each other, found at load.
+    fn flaws(&self) -> Vec<Flaw> {
+        Vec::new()
+    }
+}
+
+/// A contradiction between keys: the key to point at, and what is wrong.
+pub struct Flaw {
+    pub key: &'static str,
+    pub message: String,
+}
+
+/// A flaw at a key.
+pub fn flaw(key: &'static str, message: impl Into<String>) -> Flaw {
+    Flaw {
+        key,
+        message: message.into(),
+    }
+}
+
+/// What a check is given for one look.
+#[derive(Clone)]
+pub struct Context {
+    pub now: SystemTime,
+    /// When its own I/O must have ended.
+    pub deadline: Instant,
+    /// The folder from which relative paths count.
+    pub base: PathBuf,
+    pub run: Arc<Run>,
+}
+
+impl Context {
+    /// A path of the list as seen from here.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// Accepts a peer whose certificate is valid for `name`, so that something may be sent to it.
+    ///
+    /// # Errors
+    /// World: what is wrong with the certificate. Me: no roots to judge it by.
+    pub fn accept(&self, peer: &Peer, name: &str, ca: Option<&Path>) -> Result<(), Fault> {
+        let roots = self.roots(ca).map_err(Fault::Me)?;
+        match net::tls::judge(peer, name, &roots, self.now)
+            .into_iter()
+            .next()
+        {
+            None => Ok(()),
+            Some((code, text)) => Err(Fault::World { code, text }),
+        }
+    }
+
+    /// The root certificates to trust: those of `ca`, else the system's.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn roots(&self, ca: Option<&Path>) -> anyhow::Result<Arc<rustls::RootCertStore>> {
+        match ca {
+            Some(file) => net::tls::roots_of(&self.path(file)),
+            None => self.run.trust.roots(),
+        }
+    }
+
+    /// Reads a secret from where it is kept.
+    ///
+    /// # Errors
+    /// When the variable is not set or the file cannot be read.
+    pub fn secret(&self, secret: &Secret) -> anyhow::Result<String> {
+        match secret {
+            Secret::Literal(text) => Ok(text.clone()),
+            Secret::Env(name) => self
+                .run
+                .env
+                .var(name)
+                .map(str::to_owned)
+                .with_context(|| format!("the environment variable {name} is not set")),
+            Secret::File(path) => {
+                let path = self.path(path);
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read the secret in {}", path.display()))?;
+                Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+            }
+        }
+    }
+}
+
+/// What all checks of one run share; each part is made when the first check needs it.
+pub struct Run {
+    pub env: Env,
+    pub trust: net::tls::Trust,
+    pub processes: process::Table,
+}
+
+impl Run {
+    pub fn new(env: Env) -> Run {
+        Run {
+            trust: net::tls::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
+            processes: process::Table::default(),
+            env,
+        }
+    }
+}
+
+/// What only `main` may know of the process: handed down, never asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Env {
+    pub vars: BTreeMap<String, String>,
+    /// The name of this machine.
+    pub host: String,
+    /// The file to start for helper processes.
+    pub exe: PathBuf,
+}
+
+impl Env {
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(String::as_str)
+    }
+}
+
+/// Reads a check from its own keys.
+type Parse = fn(toml::de::ValueDeserializer) -> Result<Arc<dyn Check>, toml::de::Error>;
+
+/// A row of the table of types.
+pub struct Type {
+    pub name: &'static str,
+    /// The keys that can be its target; the first is TARGET of the ad-hoc command.
+    pub targets: &'static [&'static str],
+    /// One commented check to copy.
+    pub example: &'static str,
+    /// The labels of the metrics that it usually has.
+    pub metrics: &'static [&'static str],
+    /// The codes of its findings.
+    pub codes: &'static [&'static [Code]],
+    /// The names of its keys.
+    pub keys: fn() -> &'static [&'static str],
+    pub parse: Parse,
+    /// Its keys with their documentation.
+    pub schema: fn() -> Schema,
+}
+
+impl Type {
+    pub const fn of<C: Check + DeserializeOwned + JsonSchema + 'static>(
+        name: &'static str,
+        targets: &'static [&'static str],
+        example: &'static str,
+        metrics: &'static [&'static str],
+        codes: &'static [&'static [Code]],
+    ) -> Type {
+        Type {
+            name,
+            targets,
+            example,
+            metrics,
+            codes,
+            keys: keys::<C>,
+            parse: |value| Ok(Arc::new(C::deserialize(value)?)),
+            schema: || {
+                schemars::generate::SchemaSettings::draft07()
+                    .into_generator()
+                    .into_root_schema_for::<C>()
+            },
+        }
+    }
+
+    /// The type of this name.
+    pub fn named(name: &str) -> Option<&'static Type> {
+        TYPES.iter().copied().find(|it| it.name == name)
+    }
+
+    /// Every code that `grade` can re-grade for this type.
+    pub fn codes(&self) -> impl Iterator<Item = &'static Code> {
+        self.codes
+            .iter()
+            .copied()
+            .flatten()
+            .chain(std::slice::from_ref(&COULD_NOT_LOOK))
+    }
+}
+
+const COULD_NOT_LOOK: Code = code(
+    crate::model::outcome::UNKNOWN,
+    "UNKNOWN",
+    "koshu could not look: a permission, a file or a resolver that it needs is missing. The text says which.",
+);
+
+/// The names of a struct's fields as serde knows them, so that no list of them is kept by hand.
+pub fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
+    struct Names;
+
+    #[derive(Debug)]
+    struct Caught(&'static [&'static str]);
+    impl std::fmt::Display for Caught {
+        fn fmt(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
+            write!(to, "{:?}", self.0)
+        }
+    }
+    impl std::error::Error for Caught {}
+    impl serde::de::Error for Caught {
+        fn custom<T: std::fmt::Display>(_: T) -> Caught {
+            Caught(&[])
+        }
+    }
+
+    impl<'de> Deserializer<'de> for Names {
+        type Error = Caught;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Caught> {
+            Err(Caught(&[]))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Caught> {
+            Err(Caught(fields))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+            option unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier
+            ignored_any
+        }
+    }
+
+    T::deserialize(Names)
+        .err()
+        .map(|it| it.0)
+        .unwrap_or_default()
+}

@@ -1,0 +1,246 @@
+//! The command line of koshu itself; no behaviour.
+
+use crate::check::{TYPES, Type};
+use crate::format::{FORMATS, Style};
+use crate::model::duration::Duration;
+use crate::model::state::State;
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Runs a list of checks at once and answers in Nagios' language.
+#[derive(Parser)]
+#[command(
+    name = "koshu",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = false,
+    after_help = "A check needs no list: koshu http https://example.jp/ time=1s,3s\nkoshu explain shows every type, key and finding."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run checks: all, or those whose name or tag is given
+    Run(Run),
+    /// Show which checks would run on this host
+    List(Lists),
+    /// Read the list and tell every mistake in it
+    Validate(Lists),
+    /// Explain a check type with its keys, or a finding and what to do about it
+    Explain {
+        /// A type as `http`, or a finding as `expired`; nothing for an overview
+        topic: Option<String>,
+    },
+    /// Print the JSON Schema of lists, or of the report that --format json prints
+    Schema {
+        #[arg(value_enum, default_value = "list")]
+        of: Schema,
+    },
+    /// Print the completion script for a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page
+    #[command(hide = true)]
+    Man {
+        #[arg(value_enum)]
+        page: Page,
+    },
+    /// One check from the command line, of the type that the subcommand names
+    #[command(skip)]
+    AdHoc(AdHoc),
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Schema {
+    List,
+    Report,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Page {
+    #[value(name = "koshu.1")]
+    Command,
+    #[value(name = "koshu.toml.5")]
+    List,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Names of checks, patterns of names, or tag:PATTERN; an exact name wins over a pattern
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub lists: Lists,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct Lists {
+    /// A list, or a directory of *.toml lists; can be repeated [default: /etc/koshu]
+    #[arg(short = 'c', long = "config", value_name = "PATH")]
+    pub config: Vec<PathBuf>,
+}
+
+/// One check from the command line.
+pub struct AdHoc {
+    pub kind: &'static Type,
+    pub words: Vec<String>,
+    pub options: Options,
+}
+
+/// What `run` and the ad-hoc checks have in common.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// How to write the answer [default: human on a terminal, else nagios]
+    #[arg(long, value_name = "FORMAT", value_parser = formats())]
+    pub format: Option<String>,
+    /// The exit code: state (0 to 3), zero, or fail-on=STATE (1 at or above it) [default: state for nagios and human, else zero]
+    #[arg(long, value_name = "POLICY")]
+    pub exit: Option<Exit>,
+    /// The limit of the whole run, below Nagios' and Icinga's 60 s
+    #[arg(long, value_name = "DURATION", default_value = "50s")]
+    pub deadline: Limit,
+    /// At most so many checks at once [default: what open files and memory allow, at most 2048]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub parallel: Option<u32>,
+    /// Where to keep history: none, which is all there is so far
+    #[arg(long, value_name = "PATH", value_parser = ["none"])]
+    pub state: Option<String>,
+    /// The most bytes that the nagios format prints
+    #[arg(long, value_name = "N", default_value_t = Style::MAX_BYTES as u32, value_parser = clap::value_parser!(u32).range(80..=16_777_216))]
+    pub max_bytes: u32,
+}
+
+fn formats() -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        FORMATS
+            .iter()
+            .map(|it| clap::builder::PossibleValue::new(it.name).help(it.about)),
+    )
+}
+
+/// A limit of time that is not nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit(pub std::time::Duration);
+
+impl std::str::FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Limit, String> {
+        match text.parse::<Duration>()? {
+            Duration(it) if it.as_millis() < 200 => {
+                Err("a deadline below 200 ms lets no check answer".to_owned())
+            }
+            Duration(it) => Ok(Limit(it)),
+        }
+    }
+}
+
+/// How the exit code follows from the state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Exit {
+    /// The state's own code, 0 to 3.
+    State,
+    /// Always 0 when the run worked.
+    Zero,
+    /// 1 at or above a state in the order of badness, else 0.
+    FailOn(State),
+}
+
+impl std::str::FromStr for Exit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Exit, String> {
+        match (text, text.strip_prefix("fail-on=")) {
+            ("state", _) => Ok(Exit::State),
+            ("zero", _) => Ok(Exit::Zero),
+            (_, Some(state)) => state.parse().map(Exit::FailOn),
+            _ => Err("expected state, zero or fail-on=STATE".to_owned()),
+        }
+    }
+}
+
+impl Exit {
+    /// The exit code for a state.
+    pub fn code(self, state: State) -> u8 {
+        match self {
+            Exit::State => state.code(),
+            Exit::Zero => 0,
+            Exit::FailOn(least) => u8::from(state.badness() >= least.badness()),
+        }
+    }
+}
+
+/// The whole command line, with a subcommand for each type.
+pub fn command() -> clap::Command {
+    let adhoc = TYPES.iter().map(|kind| {
+        let target = kind.targets[0].to_uppercase();
+        let command = clap::Command::new(kind.name)
+            .about(format!(
+                "Run one {} check: TARGET is its {target}",
+                kind.name
+            ))
+            .arg(
+                Arg::new("words")
+                    .value_name("TARGET|KEY=VALUE")
+                    .num_args(0..)
+                    .help(format!(
+                        "The {} first, then keys as in a list; koshu explain {} shows them",
+                        kind.targets[0], kind.name
+                    )),
+            );
+        Options::augment_args(command)
+    });
+    Cli::command().subcommands(adhoc)
+}
+
+/// Reads the arguments.
+///
+/// # Errors
+/// clap's own, which includes help and version.
+pub fn parse(words: &[String]) -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches_from(words)?;
+    match matches.subcommand() {
+        Some((name, own)) if let Some(kind) = Type::named(name) => Ok(Cli {
+            command: Command::AdHoc(AdHoc {
+                kind,
+                words: words_of(own),
+                options: Options::from_arg_matches(own)?,
+            }),
+        }),
+        _ => Cli::from_arg_matches(&matches),
+    }
+}
+
+fn words_of(matches: &ArgMatches) -> Vec<String> {
+    let words = matches.get_many::<String>("words");
+    words.into_iter().flatten().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn exit_policies_follow_badness_not_codes() {
+        let policy: Exit = "fail-on=unknown".parse().expect("a policy");
+        assert_eq!(policy.code(State::Warning), 0);
+        assert_eq!(policy.code(State::Unknown), 1);
+        assert_eq!(policy.code(State::Critical), 1);
+        assert_eq!(Exit::Zero.code(State::Critical), 0);
+        assert_eq!(Exit::State.code(State::Unknown), 3);
+        assert!("fail-on=bad".parse::<Exit>().is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! The first line: what is wrong, what else is, and how much is fine, within a budget of bytes.
+
+use crate::model::quantity;
+use crate::model::report::{Entry, Report};
+use crate::model::state::State;
+use crate::model::text;
+
+/// The text of the first line without the state word, at most `most` bytes.
+pub fn text(report: &Report, most: usize) -> String {
+    let Some(stopped) = &report.stopped else {
+        return of_entries(report, most);
+    };
+    let open = report
+        .entries
+        .iter()
+        .filter(|it| it.outcome.line().contains(stopped.as_str()))
+        .count();
+    let total = report.entries.len();
+    text::fit(
+        &format!("{stopped}; {} of {total} checks had answered", total - open),
+        most,
+    )
+}
+
+fn of_entries(report: &Report, most: usize) -> String {
+    let fine = report.of(State::Ok).len();
+    let mut worst_first = report.worst_first();
+    let Some(first) = worst_first.next() else {
+        return "nothing was checked".to_owned();
+    };
+    if report.entries.len() == 1 {
+        return text::fit(&first.outcome.line(), most);
+    }
+    if first.state() == State::Ok {
+        let slowest = report.entries.iter().max_by_key(|it| it.took);
+        let slowest = slowest.map_or(String::new(), |it| {
+            let took = quantity::seconds(it.took.as_secs_f64());
+            format!(", slowest {} {took}", it.name)
+        });
+        return text::fit(&format!("{fine} checks fine{slowest}"), most);
+    }
+    // The first fault in words, all others by name as far as there is room.
+    let rest: Vec<&Entry> = worst_first.filter(|it| it.state() != State::Ok).collect();
+    let tail = |names: usize| tail(&rest, names, first.state(), fine);
+    let shortest = tail(0);
+    let room = most.saturating_sub(shortest.len());
+    let lead = text::fit(
+        &format!("{}: {}", first.name, first.outcome.line()),
+        room.max(most / 3),
+    );
+    let named = (0..=rest.len())
+        .rev()
+        .map(tail)
+        .find(|it| lead.len() + it.len() <= most)
+        .unwrap_or(shortest);
+    text::fit(&format!("{lead}{named}"), most)
+}
+
+/// "; 2 WARNING: disk /, ns3; 41 OK" with at most `names` names, the others counted.
+fn tail(rest: &[&Entry], names: usize, first: State, fine: usize) -> String {
+    let mut tail = String::new();
+    let mut left = names;
+    for state in State::BY_BADNESS.into_iter().rev() {
+        let of: Vec<&str> = rest
+            .iter()
+            .filter(|it| it.state() == state)
+            .map(|it| it.name.as_str())
+            .collect();
+        if of.is_empty() || state == State::Ok {
+            continue;
+        }
+        let more = if state == first { "more " } else { "" };
+        tail.push_str(&format!("; {} {more}{}", of.len(), state.word()));
+        let shown = of.len().min(left);
+        left -= shown;
+        match (shown, of.len() - shown) {
+            (0, _) => (),
+            (_, 0) => tail.push_str(&format!(": {}", of.join(", "))),
+            (_, hidden) => {
+                tail.push_str(&format!(": {} and {hidden} more", of[..shown].join(", ")))
+            }
+        }
+    }
+    match fine {
+        0 => tail,
+        _ => format!("{tail}; {fine} OK"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::report::sample;
+
+    #[test]
+    fn the_cause_stands_first_and_the_rest_is_named() {
+        let line = text(&sample::report(), 255);
+        assert_eq!(
+            line,
+            "ルーター: 192.0.2.1:22 refused; 1 UNKNOWN: db; 1 WARNING: disk /var; 1 OK"
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let mut report = sample::report();
+        let disk = report.entries[1].clone();
+        for number in 0..50 {
+            let name = format!("disk number {number}");
+            report.entries.push(Entry {
+                name,
+                ..disk.clone()
+            });
+            report.order.insert(3, 4 + number);
+        }
+        let line = text(&report, 255);
+        assert!(line.len() <= 255, "{line}");
+        assert!(
+            line.contains("51 WARNING: ") && line.ends_with("more; 1 OK"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_small_budget_still_names_the_cause() {
+        let line = text(&sample::report(), 40);
+        assert!(line.len() <= 40 && line.starts_with("ルータ"), "{line}");
+    }
+}

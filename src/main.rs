@@ -1,0 +1,372 @@
+//! argv → exit code; the only file that prints, exits, or reads the environment and the clock.
+//!
+//! The program is one straight line, `argv → Plan → run → [Outcome] → triage → Report → format → bytes →
+//! exit code`, and a few constant tables: `check::TYPES` (what can be checked), `dropin::DROPINS` (whose
+//! command lines are accepted) and `format::FORMATS` (how a report is written). Modules look strictly
+//! downward: main > cli, manual > config, dropin, runner, discover > triage > plan > check > net, format > model;
+//! `tests/layers.rs` keeps it so.
+
+mod check;
+mod cli;
+mod config;
+mod discover;
+mod dropin;
+mod format;
+mod manual;
+mod model;
+mod net;
+mod plan;
+mod runner;
+mod triage;
+
+use crate::check::disk::helper;
+use crate::cli::{AdHoc, Cli, Command, Exit, Lists, Options, Page, Schema};
+use crate::config::{Mistakes, Source};
+use crate::dropin::Dropin;
+use crate::format::{Failure, Format, Style};
+use crate::model::report::Report;
+use crate::model::state::State;
+use crate::plan::Plan;
+use crate::runner::{Orders, Progress};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Where lists are looked for when none is given.
+const LISTS: &str = "/etc/koshu";
+
+fn main() {
+    // A panic is told as a result, never on stderr, which some engines take for the status line.
+    std::panic::set_hook(Box::new(|_| ()));
+    let code = std::panic::catch_unwind(answer).unwrap_or_else(|_| {
+        print(b"UNKNOWN - internal error in koshu\n");
+        State::Unknown.code()
+    });
+    // Workers that hang are not waited for.
+    std::process::exit(code.into());
+}
+
+/// The answer to the whole command line.
+fn answer() -> u8 {
+    let words: Vec<String> = std::env::args_os()
+        .map(|it| it.to_string_lossy().into_owned())
+        .collect();
+    if words.get(1).is_some_and(|it| it == helper::WORD) {
+        let paths: Vec<PathBuf> = std::env::args_os().skip(2).map(PathBuf::from).collect();
+        let served = helper::serve(&paths, &mut io::stdout());
+        return if served.is_ok() {
+            0
+        } else {
+            State::Unknown.code()
+        };
+    }
+    let called = words.first().map(Path::new).and_then(Path::file_name);
+    let called = called.and_then(|it| it.to_str()).unwrap_or_default();
+    if let Some(dropin) = Dropin::named(called) {
+        return classic(dropin, &words[1..]);
+    }
+    if let Some(dropin) = words.get(1).and_then(|it| Dropin::named(it)) {
+        return classic(dropin, &words[2..]);
+    }
+    match cli::parse(&words) {
+        Ok(cli) => koshu(cli),
+        Err(error) => usage(&error),
+    }
+}
+
+/// Help and version are answers; everything else that the arguments are not is UNKNOWN on stdout.
+fn usage(error: &clap::Error) -> u8 {
+    let text = error.to_string();
+    if !error.use_stderr() {
+        return print(text.as_bytes()).map_or_else(|| 0, |code| code);
+    }
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let failure = Failure {
+        text: first.trim_start_matches("error: ").to_owned(),
+        details: rest.trim_start().to_owned(),
+    };
+    fail(&failure, &format::FORMATS[0])
+}
+
+/// koshu's own commands.
+fn koshu(cli: Cli) -> u8 {
+    match cli.command {
+        Command::Run(run) => {
+            match lists(&run.lists).and_then(|it| Ok((config::parse(&it.0)?, it.1))) {
+                Err(mistakes) => wrong(&mistakes, &run.options),
+                Ok((plan, origin)) => {
+                    let env = env();
+                    let chosen = plan.on(&env.host).and_then(|it| it.select(&run.names));
+                    match chosen {
+                        Ok(plan) => execute(plan, env, &run.options, origin),
+                        Err(text) => refuse(&text, &run.options),
+                    }
+                }
+            }
+        }
+        Command::AdHoc(ad_hoc) => one(&ad_hoc),
+        Command::List(given) => tell(lists(&given).and_then(|(sources, origin)| {
+            let plan = config::parse(&sources)?;
+            Ok(manual::listed(&plan, &env().host, origin.as_deref()))
+        })),
+        Command::Validate(given) => tell(lists(&given).and_then(|(sources, origin)| {
+            let plan = config::parse(&sources)?;
+            let warnings = config::exposed_secrets(&sources);
+            Ok(manual::validated(
+                &plan,
+                &sources,
+                &warnings,
+                origin.as_deref(),
+            ))
+        })),
+        Command::Explain { topic } => match manual::explain(topic.as_deref()) {
+            Ok(text) => print(text.as_bytes()).unwrap_or(0),
+            Err(text) => fail(&failure(&text), &format::FORMATS[0]),
+        },
+        Command::Schema { of } => {
+            let schema = match of {
+                Schema::List => manual::list_schema(),
+                Schema::Report => manual::report_schema(),
+            };
+            print(format!("{schema:#}\n").as_bytes()).unwrap_or(0)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "koshu", &mut script);
+            print(&script).unwrap_or(0)
+        }
+        Command::Man { page } => {
+            let page = match page {
+                Page::Command => manual::command_page(cli::command()),
+                Page::List => manual::list_page(),
+            };
+            print(page.as_bytes()).unwrap_or(0)
+        }
+    }
+}
+
+/// The lists to read, and where they came from when nobody named them.
+fn lists(given: &Lists) -> Result<(Vec<Source>, Option<String>), Mistakes> {
+    if !given.config.is_empty() {
+        return Ok((config::read(&given.config)?, None));
+    }
+    let default = PathBuf::from(LISTS);
+    let configured = match std::fs::read_dir(&default) {
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Ok(entries) => entries
+            .flatten()
+            .any(|it| it.path().extension().is_some_and(|it| it == "toml")),
+    };
+    match configured {
+        true => Ok((config::read(&[default])?, None)),
+        false => {
+            let origin = format!(
+                "there is no list in {LISTS}, so this host's file systems and certificate files were checked"
+            );
+            Ok((vec![discover::list()], Some(origin)))
+        }
+    }
+}
+
+/// One check without a list.
+fn one(ad_hoc: &AdHoc) -> u8 {
+    let base = std::env::current_dir().unwrap_or_default();
+    match Source::ad_hoc(ad_hoc.kind, &ad_hoc.words, base) {
+        Err(text) => refuse(&text, &ad_hoc.options),
+        Ok(source) => match config::parse(&[source]) {
+            Err(mistakes) => wrong(&mistakes, &ad_hoc.options),
+            Ok(plan) => execute(plan, env(), &ad_hoc.options, None),
+        },
+    }
+}
+
+/// Runs a plan and prints the report.
+fn execute(plan: Plan, env: check::Env, options: &Options, origin: Option<String>) -> u8 {
+    let format = format(options);
+    let style = style(options, &env);
+    let parallel = options.parallel.map(|it| it as usize);
+    let report = run(plan, env, options.deadline.0, parallel, origin);
+    let default = match format.exits_with_state {
+        true => Exit::State,
+        false => Exit::Zero,
+    };
+    let exit = options.exit.unwrap_or(default);
+    let code = match report.stopped {
+        Some(_) => State::Unknown.code(),
+        None => exit.code(report.state()),
+    };
+    let mut bytes = Vec::new();
+    match (format.write)(&report, &style, &mut bytes) {
+        Ok(()) => print(&bytes).unwrap_or(code),
+        Err(error) => refuse(&format!("cannot write the report: {error}"), options),
+    }
+}
+
+/// A borrowed name: the classic arguments, the classic words.
+fn classic(dropin: &Dropin, words: &[String]) -> u8 {
+    match (dropin.parse)(words) {
+        Err(text) => print(text.as_bytes()).unwrap_or(State::Unknown.code()),
+        Ok(job) => {
+            let deadline = job.timeout * 2;
+            let plan = Plan { jobs: vec![job] };
+            let report = run(plan, env(), deadline, None, None);
+            let mut bytes = Vec::new();
+            let written = (dropin.write)(&report, &Style::default(), &mut bytes);
+            let code = report.state().code();
+            match written {
+                Ok(()) => print(&bytes).unwrap_or(code),
+                Err(_) => State::Unknown.code(),
+            }
+        }
+    }
+}
+
+fn run(
+    plan: Plan,
+    env: check::Env,
+    deadline: Duration,
+    parallel: Option<usize>,
+    origin: Option<String>,
+) -> Report {
+    let at = SystemTime::now();
+    let host = env.host.clone();
+    let signal = signals();
+    let stop = move || match signal.load(Ordering::Relaxed) {
+        0 => None,
+        number if number == signal_hook::consts::SIGINT as usize => {
+            Some("stopped by SIGINT".to_owned())
+        }
+        _ => Some("stopped by SIGTERM".to_owned()),
+    };
+    let watched = io::stderr().is_terminal();
+    let begin = Instant::now();
+    let mut show = |progress: &Progress| show(progress, begin);
+    let orders = Orders {
+        run: Arc::new(check::Run::new(env)),
+        at,
+        deadline,
+        parallel,
+        on_progress: watched.then_some(&mut show),
+        stop: &stop,
+    };
+    let ran = runner::run(&plan, orders);
+    if watched && begin.elapsed() > QUIET {
+        // Nobody minds when the progress line cannot be wiped.
+        let _ = write!(io::stderr(), "\r\x1b[K");
+    }
+    triage::report(plan, ran, triage::Setting { host, at, origin })
+}
+
+/// How long a run may take before its progress is worth showing.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// The progress line of a terminal.
+fn show(progress: &Progress, begin: Instant) {
+    if begin.elapsed() < QUIET {
+        return;
+    }
+    let names = progress.running.join(", ");
+    let line = format!(
+        "{} of {} done, waiting for {names}",
+        progress.done, progress.total
+    );
+    let line = model::text::fit(&line, 78);
+    let _ = write!(io::stderr(), "\r{line}\x1b[K");
+}
+
+/// The number of the last signal that wants us to stop, or 0.
+fn signals() -> Arc<AtomicUsize> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let seen = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        // Where it cannot be caught, the signal ends the process as ever.
+        let _ = signal_hook::flag::register_usize(signal, seen.clone(), signal as usize);
+    }
+    seen
+}
+
+fn env() -> check::Env {
+    let text = |it: std::ffi::OsString| it.to_string_lossy().into_owned();
+    let host = rustix::system::uname();
+    check::Env {
+        vars: std::env::vars_os()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect(),
+        host: host.nodename().to_string_lossy().into_owned(),
+        exe: PathBuf::from("/proc/self/exe"),
+    }
+}
+
+fn format(options: &Options) -> &'static Format {
+    let default = match io::stdout().is_terminal() {
+        true => "human",
+        false => "nagios",
+    };
+    let name = options.format.as_deref().unwrap_or(default);
+    Format::named(name).unwrap_or(&format::FORMATS[0])
+}
+
+fn style(options: &Options, env: &check::Env) -> Style {
+    let terminal = io::stdout().is_terminal();
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    let width = size
+        .ok()
+        .map(|it| usize::from(it.ws_col))
+        .filter(|it| *it > 0);
+    let plain = env.var("NO_COLOR").is_some_and(|it| !it.is_empty());
+    Style {
+        width: width.unwrap_or(Style::default().width),
+        colour: terminal && !plain && env.var("TERM") != Some("dumb"),
+        max_bytes: options.max_bytes as usize,
+    }
+}
+
+fn failure(text: &str) -> Failure {
+    Failure {
+        text: text.to_owned(),
+        details: String::new(),
+    }
+}
+
+fn refuse(text: &str, options: &Options) -> u8 {
+    fail(&failure(text), format(options))
+}
+
+fn wrong(mistakes: &Mistakes, options: &Options) -> u8 {
+    fail(&told(mistakes), format(options))
+}
+
+fn told(mistakes: &Mistakes) -> Failure {
+    Failure {
+        text: mistakes.headline(),
+        details: mistakes.to_string(),
+    }
+}
+
+fn tell(text: Result<String, Mistakes>) -> u8 {
+    match text {
+        Ok(text) => print(text.as_bytes()).unwrap_or(0),
+        Err(mistakes) => fail(&told(&mistakes), &format::FORMATS[0]),
+    }
+}
+
+fn fail(failure: &Failure, format: &Format) -> u8 {
+    let mut bytes = Vec::new();
+    // A vector takes everything.
+    let _ = (format.fail)(failure, &Style::default(), &mut bytes);
+    print(&bytes);
+    State::Unknown.code()
+}
+
+/// Writes everything at once. A reader that has gone changes nothing; any other error is UNKNOWN.
+fn print(bytes: &[u8]) -> Option<u8> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    match written {
+        Ok(()) => None,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
+        Err(_) => Some(State::Unknown.code()),
+    }
+}

@@ -1,0 +1,429 @@
+//! Limits of a metric as the list writes them: `"80%,90%"`, `{ warn = "1s", crit = "3s" }`, `["25%", "30d"]`.
+
+use crate::model::quantity::{self, Unit};
+use crate::model::range::Range;
+use serde::Deserialize;
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// The direction in which a metric gets worse, which gives a bare value its meaning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bad {
+    Above,
+    Below,
+    /// Both ways can be bad: only explicit ranges are understood.
+    Neither,
+}
+
+/// What a limit measures: its unit, its bad direction, and what a percentage is taken of.
+pub trait Measure {
+    const UNIT: Unit;
+    const BAD: Bad;
+    /// The whole that `%` is a part of; `None` refuses percentages.
+    const WHOLE: Option<&'static str>;
+    /// Whether a number without a unit is clear enough.
+    const BARE: bool;
+    /// Two values to show in messages and in the manual.
+    const EXAMPLE: &'static str;
+}
+
+macro_rules! measures {
+    ($($(#[$doc:meta])* $name:ident: $unit:ident $bad:ident $whole:expr, $bare:expr, $example:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name;
+        impl Measure for $name {
+            const UNIT: Unit = Unit::$unit;
+            const BAD: Bad = Bad::$bad;
+            const WHOLE: Option<&'static str> = $whole;
+            const BARE: bool = $bare;
+            const EXAMPLE: &'static str = $example;
+        }
+    )*};
+}
+
+measures! {
+    /// How long something took.
+    Time: Seconds Above None, true, "1s,3s";
+    /// Time left of a lifetime.
+    Left: Seconds Below Some("the lifetime"), false, "30d,14d";
+    /// How long ago something began; too young and too old can both be bad.
+    Age: Seconds Neither None, false, "~:1d,~:2d";
+    /// A part of a whole that fills up.
+    Used: Bytes Above Some("the whole"), false, "80%,90%";
+    /// A part of a whole that runs out.
+    Free: Bytes Below Some("the whole"), false, "20%,10%";
+    /// An amount of memory.
+    Memory: Bytes Above None, false, "500MiB,1GiB";
+    /// The size of something; too small and too large can both be bad.
+    Size: Bytes Neither None, false, "1KiB:10MiB,1B:";
+    /// A share of something, in percent.
+    Share: Percent Above None, true, "80%,90%";
+    /// A number of things.
+    Count: None Neither None, true, "1:,1:";
+}
+
+/// One end of a range, still relative to the whole where it was given in percent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bound {
+    value: f64,
+    relative: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Span {
+    start: Option<Bound>,
+    end: Option<Bound>,
+    inside: bool,
+}
+
+/// A limit: a range, or several of which all must alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit<M> {
+    spans: Vec<Span>,
+    measure: PhantomData<M>,
+}
+
+impl<M: Measure> Limit<M> {
+    /// The ranges in the metric's own unit, percentages taken of `whole`.
+    pub fn of(&self, whole: f64) -> Vec<Range> {
+        let fix = |bound: Option<Bound>, open: f64| match bound {
+            None => open,
+            Some(it) if it.relative => whole * it.value / 100.0,
+            Some(it) => it.value,
+        };
+        self.spans
+            .iter()
+            .map(|span| Range {
+                start: fix(span.start, f64::NEG_INFINITY),
+                end: fix(span.end, f64::INFINITY),
+                inside: span.inside,
+            })
+            .collect()
+    }
+}
+
+fn bound<M: Measure>(text: &str) -> Result<Bound, String> {
+    let refuse = || format!("\"{text}\" is not {}", expected::<M>());
+    let (value, unit) = quantity::parse(text, M::UNIT).ok_or_else(refuse)?;
+    let relative = unit == Unit::Percent && M::UNIT != Unit::Percent;
+    if relative && M::WHOLE.is_none() {
+        return Err(format!("{}: there is no whole to take % of", refuse()));
+    }
+    let bare = text.trim().parse::<f64>().is_ok();
+    if bare && !M::BARE && value != 0.0 {
+        return Err(format!(
+            "\"{text}\" has no unit, expected {}",
+            expected::<M>()
+        ));
+    }
+    Ok(Bound { value, relative })
+}
+
+fn expected<M: Measure>() -> String {
+    let what = match M::UNIT {
+        Unit::Seconds => "a duration such as \"1.5s\" or \"30d\"",
+        Unit::Bytes => "a size such as \"500MiB\" or \"10GB\"",
+        Unit::Percent => "a percentage such as \"90%\"",
+        Unit::None => "a number",
+    };
+    match M::WHOLE {
+        Some(whole) => format!("{what}, or % of {whole}"),
+        None => what.to_owned(),
+    }
+}
+
+fn span<M: Measure>(text: &str) -> Result<Span, String> {
+    let text = text.trim();
+    let (inside, body) = match text.strip_prefix('@') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let bound = |text: &str| bound::<M>(text.trim());
+    let zero = Some(Bound {
+        value: 0.0,
+        relative: false,
+    });
+    let span = match body.split_once(':') {
+        Some((start, end)) => Span {
+            inside,
+            start: match start.trim() {
+                "" => zero,
+                "~" => None,
+                start => Some(bound(start)?),
+            },
+            end: match end.trim() {
+                "" => None,
+                end => Some(bound(end)?),
+            },
+        },
+        None => {
+            let value = Some(bound(body)?);
+            match M::BAD {
+                _ if inside => Span {
+                    start: zero,
+                    end: value,
+                    inside,
+                },
+                Bad::Above => Span {
+                    start: zero,
+                    end: value,
+                    inside,
+                },
+                Bad::Below => Span {
+                    start: value,
+                    end: None,
+                    inside,
+                },
+                Bad::Neither => {
+                    return Err(format!(
+                        "\"{text}\" alone does not say which way is bad: write \"{text}:\" for at least, \"~:{text}\" for at most"
+                    ));
+                }
+            }
+        }
+    };
+    if let (Some(start), Some(end)) = (span.start, span.end) {
+        let comparable = start.relative == end.relative || start.value == 0.0;
+        if comparable && start.value > end.value {
+            return Err(format!("\"{text}\" starts above its end"));
+        }
+    }
+    Ok(span)
+}
+
+impl<M: Measure> std::str::FromStr for Limit<M> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Limit<M>, String> {
+        Ok(Limit {
+            spans: vec![span::<M>(text)?],
+            measure: PhantomData,
+        })
+    }
+}
+
+impl<'de, M: Measure> Deserialize<'de> for Limit<M> {
+    fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Limit<M>, D::Error> {
+        struct One<M>(PhantomData<M>);
+        impl<'de, M: Measure> Visitor<'de> for One<M> {
+            type Value = Limit<M>;
+
+            fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+                write!(to, "{}, or a Nagios range of them", expected::<M>())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Limit<M>, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Limit<M>, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Limit<M>, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Limit<M>, A::Error> {
+                let mut spans = Vec::new();
+                while let Some(Limit { spans: one, .. }) = list.next_element::<Limit<M>>()? {
+                    spans.extend(one);
+                }
+                if spans.is_empty() {
+                    return Err(de::Error::custom("an empty list limits nothing"));
+                }
+                Ok(Limit {
+                    spans,
+                    measure: PhantomData,
+                })
+            }
+        }
+        from.deserialize_any(One(PhantomData))
+    }
+}
+
+/// The two limits of a metric; each can be left out, but not both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits<M> {
+    pub warn: Option<Limit<M>>,
+    pub crit: Option<Limit<M>>,
+}
+
+impl<M: Measure> Limits<M> {
+    /// Both limits as ranges in the metric's own unit.
+    pub fn of(&self, whole: f64) -> Judges {
+        let fix =
+            |limit: &Option<Limit<M>>| limit.as_ref().map(|it| it.of(whole)).unwrap_or_default();
+        Judges {
+            warn: fix(&self.warn),
+            crit: fix(&self.crit),
+        }
+    }
+
+    /// Both limits of something that may have none.
+    pub fn maybe(limits: &Option<Limits<M>>, whole: f64) -> Judges {
+        limits.as_ref().map(|it| it.of(whole)).unwrap_or_default()
+    }
+}
+
+/// Limits as ranges that judge a value; all ranges of a side must alert, none means no limit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judges {
+    pub warn: Vec<Range>,
+    pub crit: Vec<Range>,
+}
+
+impl<M: Measure> std::str::FromStr for Limits<M> {
+    type Err = String;
+
+    /// The shorthand `"WARN,CRIT"`.
+    fn from_str(text: &str) -> Result<Limits<M>, String> {
+        let side = |text: &str| match text.trim() {
+            "" => Ok(None),
+            text => text.parse::<Limit<M>>().map(Some),
+        };
+        match text.split(',').collect::<Vec<_>>()[..] {
+            [one] => Err(format!(
+                "\"{one}\" is one limit of two: write \"{one},\" for the warning or \",{one}\" for the critical one"
+            )),
+            [warn, crit] => match (side(warn)?, side(crit)?) {
+                (None, None) => Err("\",\" limits nothing".to_owned()),
+                (warn, crit) => Ok(Limits { warn, crit }),
+            },
+            _ => Err(format!(
+                "\"{text}\" has more than two limits, expected \"WARN,CRIT\""
+            )),
+        }
+    }
+}
+
+impl<'de, M: Measure> Deserialize<'de> for Limits<M> {
+    fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Limits<M>, D::Error> {
+        struct Both<M>(PhantomData<M>);
+        impl<'de, M: Measure> Visitor<'de> for Both<M> {
+            type Value = Limits<M>;
+
+            fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+                write!(
+                    to,
+                    "limits such as \"{}\" or {{ warn = …, crit = … }}",
+                    M::EXAMPLE
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Limits<M>, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Limits<M>, A::Error> {
+                let (mut warn, mut crit) = (None, None);
+                while let Some(key) = map.next_key::<Side>()? {
+                    match key {
+                        Side::Warn => warn = Some(map.next_value()?),
+                        Side::Crit => crit = Some(map.next_value()?),
+                    }
+                }
+                match (warn, crit) {
+                    (None, None) => Err(de::Error::custom(
+                        "limits without `warn` and without `crit` limit nothing",
+                    )),
+                    (warn, crit) => Ok(Limits { warn, crit }),
+                }
+            }
+        }
+        from.deserialize_any(Both(PhantomData))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    Warn,
+    Crit,
+}
+
+impl<M: Measure> schemars::JsonSchema for Limits<M> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Limits{}", M::EXAMPLE).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let one = schemars::json_schema!({ "type": ["string", "number"] });
+        let limit = schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] });
+        schemars::json_schema!({
+            "title": "limits",
+            "examples": [M::EXAMPLE],
+            "anyOf": [
+                { "type": "string", "pattern": "^[^,]*,[^,]*$" },
+                {
+                    "type": "object",
+                    "properties": { "warn": limit, "crit": limit },
+                    "additionalProperties": false,
+                    "minProperties": 1,
+                },
+            ],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits<M: Measure>(text: &str) -> Judges {
+        text.parse::<Limits<M>>().expect(text).of(200.0)
+    }
+
+    fn refused<M: Measure>(text: &str) -> String {
+        text.parse::<Limits<M>>()
+            .err()
+            .unwrap_or_else(|| panic!("{text} was accepted"))
+    }
+
+    #[test]
+    fn a_bare_value_alarms_in_the_bad_direction() {
+        assert_eq!(limits::<Time>("1s,3s").crit, [Range::up_to(3.0)]);
+        assert_eq!(limits::<Left>("30d,14d").warn, [Range::from(2_592_000.0)]);
+        assert!(refused::<Count>("1,2").contains("write \"1:\""));
+    }
+
+    #[test]
+    fn a_range_means_what_the_guidelines_say() {
+        let [range] = limits::<Count>("10:20,")
+            .warn
+            .try_into()
+            .expect("one range");
+        assert!(range.alerts(9.0) && !range.alerts(10.0) && range.alerts(21.0));
+        assert_eq!(limits::<Count>("@1:5,").warn[0].to_string(), "@1:5");
+        assert_eq!(limits::<Time>("~:5,").warn[0].to_string(), "~:5");
+    }
+
+    #[test]
+    fn percentages_are_taken_of_the_whole() {
+        assert_eq!(limits::<Used>("80%,90%").crit, [Range::up_to(180.0)]);
+        assert_eq!(limits::<Share>("80%,90%").crit, [Range::up_to(90.0)]);
+        assert!(refused::<Time>("80%,90%").contains("no whole"));
+    }
+
+    #[test]
+    fn one_side_alone_keeps_its_comma() {
+        assert!(limits::<Used>("80%,").crit.is_empty());
+        assert!(limits::<Used>(",90%").warn.is_empty());
+        let message = refused::<Used>("80%");
+        assert!(message.contains("\"80%,\"") && message.contains("\",80%\""));
+    }
+
+    #[test]
+    fn what_could_silently_mean_nothing_is_refused() {
+        for text in ["20,10", ",", "1GiB,2GiB,3GiB", "2GiB:1GiB,", "abc,", ""] {
+            refused::<Free>(text);
+        }
+        assert!(refused::<Free>("20,10").contains("has no unit"));
+    }
+}

@@ -1,0 +1,15 @@
+//! The vocabulary every other module speaks: pure values, no I/O, no clock, no globals.
+
+pub mod duration;
+pub mod limits;
+pub mod list;
+pub mod metric;
+pub mod name;
+pub mod outcome;
+pub mod pattern;
+pub mod quantity;
+pub mod range;
+pub mod report;
+pub mod secret;
+pub mod state;
+pub mod text;

@@ -1,0 +1,205 @@
+//! What one check has to say: a line, more lines, measurements and faults. Flat by intent.
+
+use crate::model::metric::Metric;
+use crate::model::state::State;
+use crate::model::text;
+
+/// The code of a check that did not answer in time; its state is the check's `late` key.
+pub const LATE: &str = "late";
+/// The code of a check that could not look.
+pub const UNKNOWN: &str = "unknown";
+
+/// A code that a type of check can report, as `koshu explain` tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    pub code: &'static str,
+    /// The state it has unless `grade` says otherwise; limits give their own.
+    pub state: &'static str,
+    /// When it is reported, and what to do about it.
+    pub meaning: &'static str,
+}
+
+/// A row of a table of codes.
+pub const fn code(code: &'static str, state: &'static str, meaning: &'static str) -> Code {
+    Code {
+        code,
+        state,
+        meaning,
+    }
+}
+
+/// A fault, or a note when its state is OK, with a stable kebab-case code that `grade` can re-grade.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    pub code: String,
+    pub state: State,
+    /// One line that names the culprit.
+    pub text: String,
+}
+
+/// What one look at one thing gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// The facts in one line; what is said when nothing is wrong.
+    summary: String,
+    details: Vec<String>,
+    metrics: Vec<Metric>,
+    findings: Vec<Finding>,
+}
+
+impl Outcome {
+    /// Facts without fault; all text is made harmless here and in the other methods.
+    pub fn new(summary: &str) -> Outcome {
+        Outcome {
+            summary: text::clean(&text::without_userinfo(summary)),
+            ..Outcome::default()
+        }
+    }
+
+    /// A single finding that says all there is to say.
+    pub fn of(code: &str, state: State, text: &str) -> Outcome {
+        let mut outcome = Outcome::default();
+        outcome.find(code, state, text);
+        outcome
+    }
+
+    /// The check did not answer in time; `seen` says how far it came.
+    pub fn late(seen: &str) -> Outcome {
+        Outcome::of(LATE, State::Critical, seen)
+    }
+
+    /// Adds a line below the first.
+    pub fn detail(&mut self, line: &str) {
+        self.details
+            .push(text::clean(&text::without_userinfo(line)));
+    }
+
+    /// Adds a fault, or a note when the state is OK.
+    pub fn find(&mut self, code: &str, state: State, line: &str) {
+        self.findings.push(Finding {
+            code: code.to_owned(),
+            state,
+            text: text::clean(&text::without_userinfo(line)),
+        });
+    }
+
+    /// Adds a measurement; when its limits alarm, `line` says so under the metric's label as code.
+    pub fn measure(&mut self, metric: Metric, line: &str) {
+        self.measure_as(&metric.label.replace(['_', '.'], "-"), metric, line);
+    }
+
+    /// Adds a measurement whose alarm has a code of its own.
+    pub fn measure_as(&mut self, code: &str, metric: Metric, line: &str) {
+        match metric.state() {
+            State::Ok => (),
+            state => self.find(code, state, line),
+        }
+        self.metrics.push(metric);
+    }
+
+    /// Adds a measurement whose alarm, if any, is a finding already.
+    pub fn note(&mut self, metric: Metric) {
+        self.metrics.push(metric);
+    }
+
+    /// Gives every finding of this code another state.
+    pub fn regrade(&mut self, code: &str, state: State) {
+        for finding in self.findings.iter_mut().filter(|it| it.code == code) {
+            finding.state = state;
+        }
+    }
+
+    /// The worst state of all findings.
+    pub fn state(&self) -> State {
+        self.findings
+            .iter()
+            .fold(State::Ok, |worst, it| worst.worst(it.state))
+    }
+
+    /// The first line: the faults, worst first, or the facts when there is none.
+    pub fn line(&self) -> String {
+        let mut faults: Vec<&Finding> = self
+            .findings
+            .iter()
+            .filter(|it| it.state != State::Ok)
+            .collect();
+        faults.sort_by_key(|it| std::cmp::Reverse(it.state.badness()));
+        match faults[..] {
+            [] => self.summary.clone(),
+            _ => {
+                let texts: Vec<&str> = faults.iter().map(|it| it.text.as_str()).collect();
+                texts.join("; ")
+            }
+        }
+    }
+
+    /// What else there is to know: the facts when the first line has the faults, notes, details.
+    pub fn lines(&self) -> Vec<String> {
+        let facts =
+            (self.state() != State::Ok && !self.summary.is_empty()).then(|| self.summary.clone());
+        let notes = self
+            .findings
+            .iter()
+            .filter(|it| it.state == State::Ok)
+            .map(|it| format!("note: {}", it.text));
+        facts
+            .into_iter()
+            .chain(notes)
+            .chain(self.details.iter().cloned())
+            .collect()
+    }
+
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::limits::Judges;
+    use crate::model::quantity::Unit;
+    use crate::model::range::Range;
+
+    #[test]
+    fn the_worst_fault_stands_first() {
+        let mut outcome = Outcome::new("3 of 3 looked at");
+        assert_eq!(outcome.line(), "3 of 3 looked at");
+        outcome.find("small", State::Warning, "a little");
+        outcome.find("note", State::Ok, "by the way");
+        outcome.find("large", State::Critical, "a lot");
+        assert_eq!(outcome.state(), State::Critical);
+        assert_eq!(outcome.line(), "a lot; a little");
+        assert_eq!(outcome.lines(), ["3 of 3 looked at", "note: by the way"]);
+    }
+
+    #[test]
+    fn regrading_changes_state_and_line() {
+        let mut outcome = Outcome::of("lame", State::Critical, "ns1 is lame");
+        outcome.regrade("lame", State::Ok);
+        assert_eq!(outcome.state(), State::Ok);
+        assert_eq!(outcome.lines(), ["note: ns1 is lame"]);
+    }
+
+    #[test]
+    fn a_metric_over_its_limit_is_a_finding() {
+        let mut outcome = Outcome::new("fine");
+        let metric = Metric::new("full_in", 9.0, Unit::Seconds).judged(Judges {
+            warn: vec![],
+            crit: vec![Range::up_to(5.0)],
+        });
+        outcome.measure(metric, "9 s is too long");
+        assert_eq!(outcome.findings()[0].code, "full-in");
+        assert_eq!(outcome.state(), State::Critical);
+    }
+
+    #[test]
+    fn hostile_text_is_cleaned_where_it_enters() {
+        let outcome = Outcome::new("title | x=1\nnext https://u:secret@h/");
+        assert_eq!(outcome.line(), "title ¦ x=1 next https://…@h/");
+    }
+}

@@ -1,0 +1,167 @@
+//! All outcomes of one run after triage; its state is the exit code.
+
+use crate::model::outcome::Outcome;
+use crate::model::state::State;
+use std::time::{Duration, SystemTime};
+
+/// What the looks at one check gave.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    pub outcome: Outcome,
+    pub took: Duration,
+}
+
+/// What a run gave before triage: one entry for each job, in their order.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    pub looked: Vec<Looked>,
+    pub took: Duration,
+    /// Why it ended before its time.
+    pub stopped: Option<String>,
+}
+
+/// One check's outcome with its name and what a person needs to act on it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub name: String,
+    /// What the name becomes in perfdata.
+    pub label: String,
+    /// The type's name.
+    pub kind: &'static str,
+    /// The metrics that this type usually has, so that a budget need not look at states.
+    pub usual_metrics: &'static [&'static str],
+    pub outcome: Outcome,
+    /// How long the looks took, waits between them included.
+    pub took: Duration,
+    pub owner: Option<String>,
+    /// What to do now, one sentence.
+    pub action: Option<String>,
+    /// Where it is written.
+    pub runbook: Option<String>,
+}
+
+impl Entry {
+    pub fn state(&self) -> State {
+        self.outcome.state()
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The name of this machine.
+    pub host: String,
+    pub at: SystemTime,
+    pub took: Duration,
+    /// In the order of the list.
+    pub entries: Vec<Entry>,
+    /// Indices of `entries`, what needs a person first.
+    pub order: Vec<usize>,
+    /// Where the list came from, when that is not what was asked for.
+    pub origin: Option<String>,
+    /// Why the run ended before its time.
+    pub stopped: Option<String>,
+}
+
+impl Report {
+    /// The worst state; a run that checked nothing or was stopped is UNKNOWN.
+    pub fn state(&self) -> State {
+        match self.stopped.is_some() || self.entries.is_empty() {
+            true => State::Unknown,
+            false => self
+                .entries
+                .iter()
+                .fold(State::Ok, |worst, it| worst.worst(it.state())),
+        }
+    }
+
+    /// The entries, what needs a person first.
+    pub fn worst_first(&self) -> impl Iterator<Item = &Entry> {
+        self.order.iter().map(|index| &self.entries[*index])
+    }
+
+    /// The entries of one state, what needs a person first.
+    pub fn of(&self, state: State) -> Vec<&Entry> {
+        self.worst_first()
+            .filter(|it| it.state() == state)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+pub mod sample {
+    use super::*;
+    use crate::model::limits::Judges;
+    use crate::model::metric::Metric;
+    use crate::model::quantity::Unit;
+    use crate::model::range::Range;
+
+    /// The one report that every format renders in its test.
+    pub fn report() -> Report {
+        let entry = |name: &str, kind: &'static str, outcome: Outcome| Entry {
+            name: name.to_owned(),
+            label: crate::model::name::label(name),
+            kind,
+            usual_metrics: &[],
+            outcome,
+            took: Duration::from_millis(120),
+            owner: None,
+            action: None,
+            runbook: None,
+        };
+        let mut web = Outcome::new("HTTP 200, 1256 bytes in 0.112 s");
+        web.measure(
+            Metric::new("time", 0.112, Unit::Seconds).judged(Judges {
+                warn: vec![Range::up_to(1.0)],
+                crit: vec![Range::up_to(3.0)],
+            }),
+            "slow",
+        );
+        let mut disk = Outcome::new("2 file systems, fullest /var: 91% used");
+        disk.measure(
+            Metric::new("used", 91.0, Unit::Bytes)
+                .judged(Judges {
+                    warn: vec![Range::up_to(80.0)],
+                    crit: vec![Range::up_to(95.0)],
+                })
+                .max(100.0),
+            "/var: 91% used",
+        );
+        disk.detail("/: 40% used");
+        let router = Outcome::of("refused", State::Critical, "192.0.2.1:22 refused");
+        let mut db = Outcome::of("unknown", State::Unknown, "cannot read | <b>&\"']]>");
+        db.detail("permission denied");
+        let mut entries = vec![
+            entry("web", "http", web),
+            entry("disk /var", "disk", disk),
+            entry("ルーター", "tcp", router),
+            entry("db", "process", db),
+        ];
+        entries[2].owner = Some("network team".to_owned());
+        entries[2].action = Some("power-cycle outlet 7".to_owned());
+        entries[2].runbook = Some("https://wiki.example.jp/router".to_owned());
+        Report {
+            host: "box1".to_owned(),
+            at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+            took: Duration::from_millis(345),
+            entries,
+            order: vec![2, 3, 1, 0],
+            origin: None,
+            stopped: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_checked_nothing_is_unknown() {
+        let mut report = sample::report();
+        assert_eq!(report.state(), State::Critical);
+        report.entries.clear();
+        report.order.clear();
+        assert_eq!(report.state(), State::Unknown);
+    }
+}

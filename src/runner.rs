@@ -1,0 +1,514 @@
+//! Plan → outcomes: a pool of threads whose supervisor owns every deadline and waits for nobody.
+//!
+//! Workers are added only while none becomes free and this process leaves the CPU idle, so that waiting
+//! is never serial and work never stampedes. A check that is late is reported by name and its worker
+//! replaced; nothing is joined at the end. Errors and panics become UNKNOWN here and nowhere else.
+
+use crate::check::{self, Context};
+use crate::model::outcome::{LATE, Outcome, UNKNOWN};
+use crate::model::quantity;
+use crate::model::report::{Looked, Ran};
+use crate::model::state::State;
+use crate::plan::{Job, Plan};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How a plan is to be run.
+pub struct Orders<'o> {
+    /// What every check shares.
+    pub run: Arc<check::Run>,
+    /// When the run began.
+    pub at: SystemTime,
+    /// The limit of the whole run.
+    pub deadline: Duration,
+    /// At most so many checks at once; by default as many as this machine can hold.
+    pub parallel: Option<usize>,
+    /// Told now and then what is going on, where somebody watches.
+    pub on_progress: Option<&'o mut dyn FnMut(&Progress)>,
+    /// Why the run is to stop at once, if it is.
+    pub stop: &'o dyn Fn() -> Option<String>,
+}
+
+/// What is going on.
+pub struct Progress<'p> {
+    pub done: usize,
+    pub total: usize,
+    /// The names of checks that are being looked at.
+    pub running: Vec<&'p str>,
+}
+
+/// How long after its deadline a check may still answer for itself.
+const GRACE: Duration = Duration::from_millis(100);
+/// How often the pool is looked after while jobs wait.
+const TICK: Duration = Duration::from_millis(2);
+/// How often a signal and the progress are looked after.
+const BEAT: Duration = Duration::from_millis(50);
+/// The most checks at once; more would need memory without being faster.
+const MOST: usize = 2048;
+/// A worker's stack; only what is used takes memory.
+const STACK: usize = 1 << 20;
+
+/// Runs all jobs. Returns at the deadline at the latest.
+pub fn run(plan: &Plan, mut orders: Orders) -> Ran {
+    let mut supervisor = Supervisor::new(plan, &orders);
+    let stopped = supervisor.supervise(&mut orders);
+    let took = supervisor.begin.elapsed();
+    Ran {
+        looked: supervisor.close(stopped.as_deref()),
+        took,
+        stopped,
+    }
+}
+
+/// What a worker tells.
+enum Said {
+    Started {
+        job: usize,
+        at: Instant,
+    },
+    Done {
+        job: usize,
+        look: u32,
+        outcome: Outcome,
+    },
+}
+
+/// The jobs that wait for a worker.
+#[derive(Default)]
+struct Queue {
+    jobs: Mutex<VecDeque<(usize, u32)>>,
+    more: Condvar,
+}
+
+/// What workers have in common.
+struct Shop {
+    jobs: Vec<Job>,
+    queue: Queue,
+    run: Arc<check::Run>,
+    at: SystemTime,
+    begin: Instant,
+    /// Until when a check's own I/O may take at the most.
+    last: Instant,
+}
+
+/// How far a job is.
+enum Stage {
+    Waiting,
+    Running { look: u32, until: Instant },
+    Done(Outcome),
+}
+
+struct Task {
+    stage: Stage,
+    /// When its first look started.
+    first: Option<Instant>,
+    took: Duration,
+    /// What earlier looks said.
+    before: Vec<String>,
+}
+
+struct Supervisor {
+    shop: Arc<Shop>,
+    tasks: Vec<Task>,
+    begin: Instant,
+    end: Instant,
+    said: Receiver<Said>,
+    tell: Sender<Said>,
+    /// When running looks are late: may hold looks that have ended.
+    alarms: BinaryHeap<Reverse<(Instant, usize, u32)>>,
+    /// When a job is looked at again.
+    again: BinaryHeap<Reverse<(Instant, usize, u32)>>,
+    workers: usize,
+    most: usize,
+    done: usize,
+    taken: usize,
+}
+
+impl Supervisor {
+    fn new(plan: &Plan, orders: &Orders) -> Supervisor {
+        let begin = Instant::now();
+        let end = begin + orders.deadline;
+        let (tell, said) = mpsc::channel();
+        let shop = Shop {
+            jobs: plan.jobs.clone(),
+            queue: Queue::default(),
+            run: orders.run.clone(),
+            at: orders.at,
+            begin,
+            last: begin + orders.deadline.saturating_sub(GRACE + GRACE / 2),
+        };
+        let queued = (0..plan.jobs.len()).map(|job| (job, 1));
+        *lock(&shop.queue.jobs) = queued.collect();
+        let task = || Task {
+            stage: Stage::Waiting,
+            first: None,
+            took: Duration::ZERO,
+            before: Vec::new(),
+        };
+        Supervisor {
+            tasks: plan.jobs.iter().map(|_| task()).collect(),
+            shop: Arc::new(shop),
+            begin,
+            end,
+            said,
+            tell,
+            alarms: BinaryHeap::new(),
+            again: BinaryHeap::new(),
+            workers: 0,
+            most: orders.parallel.unwrap_or_else(|| room().min(MOST)).max(1),
+            done: 0,
+            taken: 0,
+        }
+    }
+
+    /// Until every job is done, the deadline comes, or somebody wants it stopped.
+    fn supervise(&mut self, orders: &mut Orders) -> Option<String> {
+        let few = 4 * thread::available_parallelism().map_or(1, usize::from);
+        self.hire(few.min(self.tasks.len()));
+        let mut tick = Tick::now();
+        let mut beat = Instant::now();
+        while self.done < self.tasks.len() {
+            if self.workers == 0 {
+                return Some("no thread could be started".to_owned());
+            }
+            let now = Instant::now();
+            if now >= self.end {
+                return None;
+            }
+            if now >= beat {
+                beat = now + BEAT;
+                if let Some(reason) = (orders.stop)() {
+                    return Some(reason);
+                }
+                if let Some(tell) = &mut orders.on_progress {
+                    tell(&self.progress());
+                }
+            }
+            let queued = !lock(&self.shop.queue.jobs).is_empty();
+            let wake = self.wake(queued, beat);
+            match self.said.recv_timeout(wake.saturating_duration_since(now)) {
+                Ok(first) => {
+                    self.hear(first);
+                    while let Ok(next) = self.said.try_recv() {
+                        self.hear(next);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => (),
+            }
+            self.report_late();
+            self.look_again();
+            if queued && tick.since.elapsed() >= TICK {
+                self.grow(&tick);
+                self.taken = 0;
+                tick = Tick::now();
+            }
+        }
+        None
+    }
+
+    fn wake(&self, queued: bool, beat: Instant) -> Instant {
+        let alarm = self.alarms.peek().map(|it| it.0.0);
+        let again = self.again.peek().map(|it| it.0.0);
+        let tick = queued.then(|| Instant::now() + TICK);
+        [alarm, again, tick, Some(beat), Some(self.end)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.end)
+    }
+
+    fn hear(&mut self, said: Said) {
+        match said {
+            Said::Started { job, at } => {
+                self.taken += 1;
+                let until = self.shop.deadline(job, at);
+                let task = &mut self.tasks[job];
+                let look = task.before.len() as u32 + 1;
+                task.first.get_or_insert(at);
+                task.stage = Stage::Running { look, until };
+                self.alarms.push(Reverse((until + GRACE, job, look)));
+            }
+            Said::Done { job, look, outcome } => {
+                if let Stage::Running { look: current, .. } = self.tasks[job].stage
+                    && current == look
+                {
+                    self.ended(job, outcome);
+                }
+            }
+        }
+    }
+
+    /// Reports looks that did not end in time, and replaces their workers.
+    fn report_late(&mut self) {
+        let now = Instant::now();
+        while let Some(Reverse((at, job, look))) = self.alarms.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.alarms.pop();
+            if let Stage::Running {
+                look: current,
+                until,
+            } = self.tasks[job].stage
+                && current == look
+            {
+                let text = match until == self.shop.last {
+                    true => "no answer when the run had to end".to_owned(),
+                    false => {
+                        let timeout = self.shop.jobs[job].timeout.as_secs_f64();
+                        format!(
+                            "no answer within {}, nor when its time was up",
+                            quantity::seconds(timeout)
+                        )
+                    }
+                };
+                self.hire(1);
+                self.ended(
+                    job,
+                    self.shop.verdict(job, until, Ok(Ok(Outcome::late(&text)))),
+                );
+            }
+        }
+    }
+
+    /// One look has ended: that is the answer, unless another look is due.
+    fn ended(&mut self, job: usize, outcome: Outcome) {
+        let now = Instant::now();
+        let retry = self.shop.jobs[job].retry;
+        let task = &mut self.tasks[job];
+        let looks = task.before.len() as u32 + 1;
+        let at = now + retry.wait;
+        if outcome.state() != State::Ok && looks <= retry.times && at < self.shop.last {
+            task.before
+                .push(format!("{} - {}", outcome.state().word(), outcome.line()));
+            task.stage = Stage::Waiting;
+            self.again.push(Reverse((at, job, looks + 1)));
+            return;
+        }
+        let mut outcome = outcome;
+        for (index, line) in task.before.drain(..).enumerate() {
+            outcome.detail(&format!("look {} said: {line}", index + 1));
+        }
+        task.took = task.first.map_or(Duration::ZERO, |it| now - it);
+        task.stage = Stage::Done(outcome);
+        self.done += 1;
+    }
+
+    fn look_again(&mut self) {
+        let now = Instant::now();
+        while let Some(Reverse((at, job, look))) = self.again.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.again.pop();
+            self.shop.queue.push(job, look);
+        }
+    }
+
+    /// Doubles the workers when most of them did not become free since the last tick and it was not
+    /// for want of CPU.
+    fn grow(&mut self, tick: &Tick) {
+        let waiting = self.taken < self.workers / 2;
+        if waiting && tick.idle() {
+            let queued = lock(&self.shop.queue.jobs).len();
+            let room = self.most.saturating_sub(self.workers);
+            self.hire(self.workers.min(queued).min(room));
+        }
+    }
+
+    fn hire(&mut self, count: usize) {
+        for _ in 0..count {
+            let (shop, tell) = (self.shop.clone(), self.tell.clone());
+            let hired = thread::Builder::new()
+                .stack_size(STACK)
+                .spawn(move || shop.work(&tell));
+            match hired {
+                Ok(_) => self.workers += 1,
+                // Those that are there do the work, only later.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn progress(&self) -> Progress<'_> {
+        let running = self.tasks.iter().zip(&self.shop.jobs);
+        let running = running.filter(|(task, _)| matches!(task.stage, Stage::Running { .. }));
+        Progress {
+            done: self.done,
+            total: self.tasks.len(),
+            running: running.map(|(_, job)| job.name.as_str()).collect(),
+        }
+    }
+
+    /// Accounts for every job by name, also for those that were cut off or never started.
+    fn close(self, stopped: Option<&str>) -> Vec<Looked> {
+        let limit = quantity::seconds((self.end - self.begin).as_secs_f64());
+        let reason = stopped.map_or_else(
+            || format!("the run's deadline of {limit} came"),
+            str::to_owned,
+        );
+        let now = Instant::now();
+        let account = |task: Task| {
+            let took = task.first.map_or(Duration::ZERO, |it| now - it);
+            let cut = |text: String| {
+                let mut outcome = Outcome::of(UNKNOWN, State::Unknown, &text);
+                for (index, line) in task.before.iter().enumerate() {
+                    outcome.detail(&format!("look {} said: {line}", index + 1));
+                }
+                Looked { outcome, took }
+            };
+            match task.stage {
+                Stage::Done(outcome) => Looked {
+                    outcome,
+                    took: task.took,
+                },
+                Stage::Running { .. } => cut(format!("cut off: {reason} before it answered")),
+                Stage::Waiting if task.first.is_some() => {
+                    cut(format!("cut off: {reason} before the next look"))
+                }
+                Stage::Waiting => cut(format!("not started: {reason} first")),
+            }
+        };
+        self.tasks.into_iter().map(account).collect()
+    }
+}
+
+impl Queue {
+    fn push(&self, job: usize, look: u32) {
+        lock(&self.jobs).push_back((job, look));
+        self.more.notify_one();
+    }
+
+    fn pop(&self) -> (usize, u32) {
+        let mut jobs = lock(&self.jobs);
+        loop {
+            match jobs.pop_front() {
+                Some(next) => return next,
+                None => {
+                    jobs = self.more.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+}
+
+impl Shop {
+    /// The life of a worker, which ends with the process.
+    fn work(&self, tell: &Sender<Said>) {
+        loop {
+            let (job, look) = self.queue.pop();
+            let at = Instant::now();
+            let started = tell.send(Said::Started { job, at });
+            let outcome = self.look(job, at);
+            let done = tell.send(Said::Done { job, look, outcome });
+            if started.is_err() || done.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn deadline(&self, job: usize, at: Instant) -> Instant {
+        (at + self.jobs[job].timeout).min(self.last)
+    }
+
+    fn look(&self, job: usize, at: Instant) -> Outcome {
+        let deadline = self.deadline(job, at);
+        let cx = Context {
+            now: self.at + at.duration_since(self.begin),
+            deadline,
+            base: self.jobs[job].base.clone(),
+            run: self.run.clone(),
+        };
+        let check = &self.jobs[job].check;
+        let result = catch_unwind(AssertUnwindSafe(|| check.run(&cx)));
+        self.verdict(job, deadline, result)
+    }
+
+    /// The one place where an error, a panic and a passed deadline become findings, and where the list
+    /// re-grades them.
+    fn verdict(
+        &self,
+        job: usize,
+        deadline: Instant,
+        result: thread::Result<anyhow::Result<Outcome>>,
+    ) -> Outcome {
+        let job = &self.jobs[job];
+        let mut outcome = match result {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Outcome::of(UNKNOWN, State::Unknown, &format!("{error:#}")),
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or(panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no reason given");
+                let text = format!("internal error in check type {}: {text}", job.kind.name);
+                Outcome::of(UNKNOWN, State::Unknown, &text)
+            }
+        };
+        // What the run's own deadline cut short says nothing about the check.
+        match deadline == self.last {
+            true => outcome.regrade(LATE, State::Unknown),
+            false => outcome.regrade(LATE, job.late),
+        }
+        for (code, state) in &job.grade {
+            outcome.regrade(code, *state);
+        }
+        outcome
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A moment, and the CPU time that this process had used at it.
+struct Tick {
+    since: Instant,
+    cpu: Duration,
+}
+
+impl Tick {
+    fn now() -> Tick {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Tick {
+            since: Instant::now(),
+            cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32),
+        }
+    }
+
+    /// Whether this process has used less than a quarter of the machine since.
+    fn idle(&self) -> bool {
+        let now = Tick::now();
+        let cores = thread::available_parallelism().map_or(1, usize::from) as u32;
+        (now.cpu - self.cpu) * 4 < (now.since - self.since) * cores
+    }
+}
+
+/// How many checks this machine can hold at once, by open files and by free memory.
+fn room() -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        limit.current = limit.maximum;
+        // Where it is not allowed, the old limit stays.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = usize::try_from(files.saturating_sub(32) / 2).unwrap_or(usize::MAX);
+    let memory = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|it| it.starts_with("MemAvailable:"))?;
+            line.split_whitespace().nth(1)?.parse::<usize>().ok()
+        });
+    // A check over TLS holds up to 400 KiB; half of what is free belongs to others.
+    files
+        .min(memory.map_or(usize::MAX, |kib| kib / 2 / 400))
+        .max(4)
+}
