@@ -21,7 +21,11 @@ pub const TYPE: Type = Type::of::<Dns>(
     "dns",
     &["host"],
     include_str!("../../checks/dns.toml"),
-    &["time", "servers", "ok"],
+    &[
+        ("time", Unit::Seconds),
+        ("servers", Unit::None),
+        ("ok", Unit::None),
+    ],
     &[CODES, net::CODES],
 );
 
@@ -291,13 +295,16 @@ impl Dns {
             }
         }
         let host = &self.host;
-        let values = answers.first().map_or("no answer", |it| it.1.as_str());
+        let values = answers.first().map_or("", |it| it.1.as_str());
         let shown = quantity::seconds(slowest.as_secs_f64());
         let of = match total {
             1 => String::new(),
             _ => format!(", {} of {total} servers agree", answers.len()),
         };
-        let mut outcome = Outcome::new(&format!("{host} is {values}, in {shown}{of}"));
+        let mut outcome = match answers.is_empty() {
+            true => Outcome::default(),
+            false => Outcome::new(&format!("{host} is {values}, in {shown}{of}")),
+        };
         let servers = Metric::new("servers", total as f64, Unit::None);
         let good = Metric::new("ok", answers.len() as f64, Unit::None).max(total as f64);
         for (code, line) in faults {

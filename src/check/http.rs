@@ -24,7 +24,7 @@ pub const TYPE: Type = Type::of::<Http>(
     "http",
     &["url"],
     include_str!("../../checks/http.toml"),
-    &["time", "size"],
+    &[("time", Unit::Seconds), ("size", Unit::Bytes)],
     &[CODES, net::CODES, net::tls::CODES],
 );
 

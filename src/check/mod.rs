@@ -7,6 +7,7 @@ pub mod http;
 pub mod process;
 pub mod tcp;
 
+use crate::model::metric::Usual;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::secret::Secret;
 use crate::net::tls::Peer;
@@ -166,8 +167,8 @@ pub struct Type {
     pub targets: &'static [&'static str],
     /// One commented check to copy.
     pub example: &'static str,
-    /// The labels of the metrics that it usually has.
-    pub metrics: &'static [&'static str],
+    /// The metrics that it usually has.
+    pub metrics: &'static [Usual],
     /// The codes of its findings.
     pub codes: &'static [&'static [Code]],
     /// The names of its keys.
@@ -182,7 +183,7 @@ impl Type {
         name: &'static str,
         targets: &'static [&'static str],
         example: &'static str,
-        metrics: &'static [&'static str],
+        metrics: &'static [Usual],
         codes: &'static [&'static [Code]],
     ) -> Type {
         Type {

@@ -20,7 +20,12 @@ pub const TYPE: Type = Type::of::<Process>(
     "process",
     &["match", "args"],
     include_str!("../../checks/process.toml"),
-    &["count", "memory", "cpu", "age"],
+    &[
+        ("count", Unit::None),
+        ("memory", Unit::Bytes),
+        ("cpu", Unit::Percent),
+        ("age", Unit::Seconds),
+    ],
     &[CODES],
 );
 

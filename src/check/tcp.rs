@@ -18,7 +18,7 @@ pub const TYPE: Type = Type::of::<Tcp>(
     "tcp",
     &["host"],
     include_str!("../../checks/tcp.toml"),
-    &["time"],
+    &[("time", Unit::Seconds)],
     &[CODES, net::CODES, net::tls::CODES],
 );
 

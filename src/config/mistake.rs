@@ -53,13 +53,15 @@ impl Mistake {
         let line = text[..line_start].matches('\n').count() + 1;
         let column = text[line_start..start].chars().count() + 1;
         let message = text::without_userinfo(&text::clean(message));
+        // Of an ad-hoc command, the first two lines are not the user's.
+        let excerpt = (source.words.is_none() || line > 2).then(|| {
+            let span = start - line_start..end - line_start;
+            Excerpt::new(&text[line_start..line_end], span)
+        });
         Mistake {
             at: Some((line, column)),
             of_words: source.words.is_some(),
-            excerpt: Some(Excerpt::new(
-                &text[line_start..line_end],
-                start - line_start..end - line_start,
-            )),
+            excerpt,
             ..Mistake::of(&source.name, &message)
         }
     }

@@ -1,6 +1,7 @@
 //! The output of a Nagios plugin: state and cause on the first line, perfdata once after the only `|`.
 
 use crate::format::{Failure, Style, headline};
+use crate::model::quantity::Unit;
 use crate::model::report::{Entry, Report};
 use crate::model::state::State;
 use crate::model::text;
@@ -141,10 +142,9 @@ pub fn to_do(entry: &Entry) -> Option<String> {
 
 /// Perfdata in the list's order, and how many metrics did not fit.
 ///
-/// What is printed depends on names alone, never on states or values, so that no graph has gaps: every
-/// metric is counted with the widest that values get, and a check that has none now with its usual ones.
+/// What is printed depends on the list alone, never on states or values, so that no graph has gaps: a
+/// metric counts with the widest that its values get, and a check that has none now with its usual ones.
 fn perfdata(report: &Report, style: &Style) -> (String, usize) {
-    const WIDEST: usize = 56;
     let mut room = match style.max_bytes {
         most if most > Style::MAX_BYTES => most / 2,
         most => (LINE - TEXT - 3).min(most.saturating_sub(TEXT + 3)),
@@ -153,30 +153,27 @@ fn perfdata(report: &Report, style: &Style) -> (String, usize) {
     let mut items: Vec<String> = Vec::new();
     let mut left_out = 0;
     for entry in &report.entries {
-        let label = |metric: &str| match single {
-            true => metric.to_owned(),
-            false => format!("{}.{metric}", entry.label),
+        let prefix = match single {
+            true => String::new(),
+            false => format!("{}.", entry.label),
         };
-        let cost = |metric: &str| label(metric).len() + WIDEST;
+        let cost = |label: &str, unit: Unit| prefix.len() + label.len() + widest(unit);
         let metrics = entry.outcome.metrics();
-        let usual = entry.usual_metrics.iter().copied();
-        let absent = usual.filter(|it| !metrics.iter().any(|metric| metric.label == *it));
-        let absent: usize = absent.map(cost).sum();
-        let present: usize = metrics.iter().map(|it| cost(&it.label)).sum();
+        let usual = entry.usual_metrics.iter();
+        let absent = usual.filter(|it| !metrics.iter().any(|metric| metric.label == it.0));
+        let absent: usize = absent.map(|it| cost(it.0, it.1)).sum();
+        let present: usize = metrics.iter().map(|it| cost(&it.label, it.unit)).sum();
         let whole = absent + present <= room;
         // A check with many metrics of its own gives as many of them as there is room for.
         let many = metrics.len() > entry.usual_metrics.len();
-        for metric in metrics {
-            let cost = cost(&metric.label);
-            let mut item = metric.clone();
-            item.label = label(&metric.label);
-            let item = item.to_string();
+        for metric in metrics.iter().filter(|it| it.value.is_finite()) {
+            let item = format!("{prefix}{metric}");
+            let cost = cost(&metric.label, metric.unit);
             match (whole || (many && cost <= room)) && item.len() <= cost {
-                true if !item.is_empty() => {
+                true => {
                     items.push(item);
                     room = room.saturating_sub(cost);
                 }
-                true => (),
                 false => left_out += 1,
             }
         }
@@ -185,6 +182,16 @@ fn perfdata(report: &Report, style: &Style) -> (String, usize) {
         }
     }
     (items.join(" "), left_out)
+}
+
+/// The most bytes of a metric after its label: value, unit, limits, bounds and the blank behind it.
+fn widest(unit: Unit) -> usize {
+    match unit {
+        Unit::None => 28,
+        Unit::Percent => 30,
+        Unit::Seconds => 36,
+        Unit::Bytes => 64,
+    }
 }
 
 #[cfg(test)]
@@ -271,7 +278,7 @@ mod tests {
         let mut fine = thousand();
         fine.entries
             .iter_mut()
-            .for_each(|it| it.usual_metrics = &["time"]);
+            .for_each(|it| it.usual_metrics = &[("time", Unit::Seconds)]);
         fine.entries
             .retain(|it| !it.outcome.metrics().is_empty() && it.kind == "http");
         let mut broken = fine.clone();

@@ -90,6 +90,8 @@ impl<M: Measure> Limit<M> {
     pub fn of(&self, whole: f64) -> Vec<Range> {
         let fix = |bound: Option<Bound>, open: f64| match bound {
             None => open,
+            // Nobody graphs a fraction of a byte.
+            Some(it) if it.relative && M::UNIT == Unit::Bytes => (whole * it.value / 100.0).round(),
             Some(it) if it.relative => whole * it.value / 100.0,
             Some(it) => it.value,
         };

@@ -6,6 +6,9 @@ use crate::model::range::{Number, Range};
 use crate::model::state::State;
 use std::fmt;
 
+/// A metric that a type of check usually has, by its label.
+pub type Usual = (&'static str, Unit);
+
 /// What perfdata prints and what the limits judge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {

@@ -135,8 +135,8 @@ impl Outcome {
 
     /// What else there is to know: the facts when the first line has the faults, notes, details.
     pub fn lines(&self) -> Vec<String> {
-        let facts =
-            (self.state() != State::Ok && !self.summary.is_empty()).then(|| self.summary.clone());
+        let told = self.line();
+        let facts = Some(self.summary.clone()).filter(|it| !it.is_empty() && *it != told);
         let notes = self
             .findings
             .iter()

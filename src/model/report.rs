@@ -1,5 +1,6 @@
 //! All outcomes of one run after triage; its state is the exit code.
 
+use crate::model::metric::Usual;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use std::time::{Duration, SystemTime};
@@ -29,7 +30,7 @@ pub struct Entry {
     /// The type's name.
     pub kind: &'static str,
     /// The metrics that this type usually has, so that a budget need not look at states.
-    pub usual_metrics: &'static [&'static str],
+    pub usual_metrics: &'static [Usual],
     pub outcome: Outcome,
     /// How long the looks took, waits between them included.
     pub took: Duration,

@@ -20,7 +20,11 @@ pub const TYPE: Type = Type::of::<Disk>(
     "disk",
     &["path"],
     include_str!("../../../checks/disk.toml"),
-    &["used", "used_pct", "inodes_pct"],
+    &[
+        ("used", Unit::Bytes),
+        ("used_pct", Unit::Percent),
+        ("inodes_pct", Unit::Percent),
+    ],
     &[CODES],
 );
 

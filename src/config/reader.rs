@@ -1,0 +1,407 @@
+//! Reads the tables of one list into jobs; what is wrong is collected, so that all of it is told together.
+
+use crate::check::{self, Check, TYPES, Type};
+use crate::config::mistake::Mistake;
+use crate::config::{Common, Source, TIMEOUT};
+use crate::model::name;
+use crate::model::outcome::LATE;
+use crate::model::secret::is_secret_key;
+use crate::model::state::State;
+use crate::model::text;
+use crate::plan::{Job, Retry};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+/// A key with the value and the places of both.
+type Pair<'s> = (Spanned<std::borrow::Cow<'s, str>>, Spanned<DeValue<'s>>);
+
+#[derive(Default)]
+pub struct Reader {
+    pub jobs: Vec<Job>,
+    pub mistakes: Vec<Mistake>,
+    /// Where each name was first used.
+    names: HashMap<String, String>,
+    labels: HashMap<String, String>,
+}
+
+impl Reader {
+    /// Reads a whole file.
+    pub fn file(&mut self, source: &Source) {
+        let (root, errors) = DeTable::parse_recoverable(&source.text);
+        let root = root.into_inner();
+        if !errors.is_empty() {
+            let syntax = errors
+                .iter()
+                .map(|it| Mistake::at(source, it.span().unwrap_or(0..0), it.message()));
+            self.mistakes.extend(syntax);
+            return;
+        }
+        let mut defaults = Common::default();
+        let mut checks = None;
+        for (key, value) in root {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("defaults", DeValue::Table(_)) => defaults = self.defaults(source, value),
+                ("check", DeValue::Array(_)) => checks = Some(value),
+                ("check", DeValue::Table(_)) => self.mistakes.push(
+                    Mistake::at(source, key.span(), "`check` is a list of tables")
+                        .help("write [[check]] with two brackets"),
+                ),
+                ("defaults" | "check", other) => {
+                    let kind = other.type_str();
+                    let message = format!("expected a table, found {kind}");
+                    self.mistakes
+                        .push(Mistake::at(source, value.span(), &message));
+                }
+                (word, _) => {
+                    let message = format!("unknown table or key `{}`", text::clean(word));
+                    let near = name::nearest(word, ["check", "defaults"]);
+                    self.mistakes
+                        .push(Mistake::at(source, key.span(), &message).nearest(near));
+                }
+            }
+        }
+        if let Some(DeValue::Array(items)) = checks.map(Spanned::into_inner) {
+            for item in items {
+                self.check(source, &defaults, item);
+            }
+        }
+    }
+
+    fn defaults(&mut self, source: &Source, value: Spanned<DeValue>) -> Common {
+        let span = value.span();
+        let DeValue::Table(table) = value.into_inner() else {
+            return Common::default();
+        };
+        let common = check::keys::<Common>();
+        let mut known = Vec::new();
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                word @ ("name" | "label" | "type") => {
+                    let message = format!("`{word}` belongs to one check, not to [defaults]");
+                    self.mistakes
+                        .push(Mistake::at(source, key.span(), &message));
+                }
+                word if common.contains(&word) => known.push((key, value)),
+                word => {
+                    let message = format!("unknown key `{}` in [defaults]", text::clean(word));
+                    let near = name::nearest(word, common.iter().copied());
+                    self.mistakes
+                        .push(Mistake::at(source, key.span(), &message).nearest(near));
+                }
+            }
+        }
+        let codes: Vec<&str> = TYPES
+            .iter()
+            .flat_map(|it| it.codes())
+            .map(|it| it.code)
+            .collect();
+        self.grades(source, &known, &codes);
+        self.read(source, span, known, Common::deserialize)
+            .unwrap_or_default()
+    }
+
+    /// Reports unknown codes under `grade`.
+    fn grades(&mut self, source: &Source, pairs: &[Pair], codes: &[&str]) {
+        let grade = pairs.iter().find(|(key, _)| key.get_ref() == "grade");
+        let Some(DeValue::Table(table)) = grade.map(|(_, value)| value.get_ref()) else {
+            return;
+        };
+        for (key, _) in table {
+            let word = key.get_ref().as_ref();
+            if word == LATE {
+                let mistake = Mistake::at(
+                    source,
+                    key.span(),
+                    "a check that does not answer in time has the state of its key `late`",
+                );
+                self.mistakes.push(mistake.help("write late = \"warning\""));
+            } else if !codes.contains(&word) {
+                let message = format!("unknown finding `{}`", text::clean(word));
+                let near = name::nearest(word, codes.iter().copied());
+                self.mistakes
+                    .push(Mistake::at(source, key.span(), &message).nearest(near));
+            }
+        }
+    }
+
+    /// Deserializes a table of known keys; on an error at one key, that key is put aside so that the
+    /// mistakes at the others are found too.
+    fn read<'s, T>(
+        &mut self,
+        source: &Source,
+        header: std::ops::Range<usize>,
+        mut pairs: Vec<Pair<'s>>,
+        parse: impl Fn(ValueDeserializer<'s>) -> Result<T, toml::de::Error>,
+    ) -> Option<T> {
+        let mut aside: Vec<String> = Vec::new();
+        loop {
+            let table: DeTable = pairs.iter().cloned().collect();
+            let value = Spanned::new(header.clone(), DeValue::Table(table));
+            let error = match parse(ValueDeserializer::from(value)) {
+                Ok(_) if !aside.is_empty() => return None,
+                Ok(read) => return Some(read),
+                Err(error) => error,
+            };
+            let span = error.span().unwrap_or(header.clone());
+            let culprit = pairs.iter().position(|(key, value)| {
+                let whole = key.span().start..value.span().end;
+                whole.contains(&span.start) && whole != header
+            });
+            match culprit {
+                None => {
+                    let lost = aside
+                        .iter()
+                        .any(|key| error.message().contains(&format!("`{key}`")));
+                    if !lost {
+                        self.mistakes
+                            .push(Mistake::at(source, header.clone(), &missing(&error)));
+                    }
+                    return None;
+                }
+                Some(index) => {
+                    let (key, _) = pairs.remove(index);
+                    let key = key.into_inner();
+                    let message = match is_secret_key(&key) {
+                        true => "expected a string, { env = \"NAME\" } or { file = \"PATH\" }",
+                        false => error.message(),
+                    };
+                    self.mistakes
+                        .push(Mistake::at(source, span, message).key(&key));
+                    aside.push(key.into_owned());
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, source: &Source, defaults: &Common, item: Spanned<DeValue>) {
+        let header = item.span();
+        let DeValue::Table(table) = item.into_inner() else {
+            self.mistakes
+                .push(Mistake::at(source, header, "expected a table"));
+            return;
+        };
+        let Some(kind) = self.kind(source, &header, &table) else {
+            return;
+        };
+        let target = target(kind, &table);
+        let (common_keys, own_keys) = (check::keys::<Common>(), (kind.keys)());
+        let (mut common, mut own) = (Vec::new(), Vec::new());
+        let mut meant = Vec::new();
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                word if common_keys.contains(&word) => common.push((key, value)),
+                word if own_keys.contains(&word) => own.push((key, value)),
+                word => {
+                    let mistake = self.unknown_key(source, kind, word, key.span());
+                    meant.extend(mistake.near.clone());
+                    self.mistakes.push(mistake);
+                }
+            }
+        }
+        let codes: Vec<&str> = kind.codes().map(|it| it.code).collect();
+        self.grades(source, &common, &codes);
+        let places: HashMap<String, std::ops::Range<usize>> = own
+            .iter()
+            .chain(&common)
+            .map(|(key, value)| (key.get_ref().to_string(), value.span()))
+            .collect();
+        let before = self.mistakes.len();
+        let common = self.read(source, header.clone(), common, Common::deserialize);
+        let own = self.read(source, header.clone(), own, kind.parse);
+        // A required key that was misspelt is one mistake, not two.
+        let double = |it: &Mistake| {
+            meant
+                .iter()
+                .any(|key| it.message == format!("missing key `{key}`"))
+        };
+        let mut index = 0;
+        self.mistakes.retain(|it| {
+            index += 1;
+            index <= before || !double(it)
+        });
+        if let (Some(common), Some(own)) = (common, own) {
+            let place = |key: &str| places.get(key).cloned().unwrap_or(header.clone());
+            for flaw in own.flaws() {
+                let mistake = Mistake::at(source, place(flaw.key), &flaw.message);
+                self.mistakes.push(mistake.key(flaw.key));
+            }
+            let name = common.name.clone().unwrap_or_else(|| target);
+            self.job(source, &place, kind, name, common, defaults, own);
+        }
+    }
+
+    fn kind(
+        &mut self,
+        source: &Source,
+        header: &std::ops::Range<usize>,
+        table: &DeTable,
+    ) -> Option<&'static Type> {
+        let all = || TYPES.iter().map(|it| it.name);
+        let listed = || all().collect::<Vec<_>>().join(", ");
+        let Some(value) = table.get("type") else {
+            let mistake = Mistake::at(source, header.clone(), "missing key `type`");
+            self.mistakes
+                .push(mistake.help(&format!("the types are {}", listed())));
+            return None;
+        };
+        let Some(word) = value.get_ref().as_str() else {
+            let mistake = Mistake::at(source, value.span(), "expected the name of a type");
+            self.mistakes
+                .push(mistake.help(&format!("the types are {}", listed())));
+            return None;
+        };
+        let kind = Type::named(word);
+        if kind.is_none() {
+            let message = format!("unknown check type `{}`", text::clean(word));
+            let mistake = Mistake::at(source, value.span(), &message);
+            self.mistakes.push(match name::nearest(word, all()) {
+                Some(near) => mistake.nearest(Some(near)),
+                None => mistake.help(&format!("the types are {}", listed())),
+            });
+        }
+        kind
+    }
+
+    fn unknown_key(
+        &self,
+        source: &Source,
+        kind: &Type,
+        word: &str,
+        span: std::ops::Range<usize>,
+    ) -> Mistake {
+        let message = format!(
+            "unknown key `{}` for a check of type `{}`",
+            text::clean(word),
+            kind.name
+        );
+        let mistake = Mistake::at(source, span, &message);
+        let known = (kind.keys)().iter().chain(check::keys::<Common>()).copied();
+        let elsewhere = TYPES.iter().find(|it| (it.keys)().contains(&word));
+        match (name::nearest(word, known), elsewhere) {
+            (near @ Some(_), _) => mistake.nearest(near),
+            (None, Some(other)) => {
+                mistake.help(&format!("`{word}` belongs to type `{}`", other.name))
+            }
+            (None, None) => mistake,
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, which gathers what a job is made of"
+    )]
+    fn job(
+        &mut self,
+        source: &Source,
+        place: &dyn Fn(&str) -> std::ops::Range<usize>,
+        kind: &'static Type,
+        name: String,
+        common: Common,
+        defaults: &Common,
+        check: Arc<dyn Check>,
+    ) {
+        let name = text::clean(&name);
+        let label = common.label.clone().unwrap_or_else(|| name::label(&name));
+        if name.is_empty() {
+            self.mistakes
+                .push(Mistake::at(source, place("name"), "a name cannot be empty"));
+            return;
+        }
+        if name::label(&label) != label || label.is_empty() {
+            let message = format!("a label has only characters of [A-Za-z0-9_.-], not {label:?}");
+            self.mistakes
+                .push(Mistake::at(source, place("label"), &message));
+        }
+        let here = Mistake::at(source, place("name"), "").place();
+        if let Some(first) = self.names.insert(name.clone(), here.clone()) {
+            let message = format!("another check is called `{name}` already, at {first}");
+            let help = "give each a `name` of its own";
+            self.mistakes
+                .push(Mistake::at(source, place("name"), &message).help(help));
+        } else if let Some(first) = self.labels.insert(label.clone(), here) {
+            let message = format!(
+                "`{name}` becomes `{label}` in perfdata, as does another check, at {first}"
+            );
+            let help = "give one of them a `label` of its own";
+            self.mistakes
+                .push(Mistake::at(source, place("name"), &message).help(help));
+        }
+        for list in ["tags", "hosts"] {
+            let given = if list == "tags" {
+                &common.tags
+            } else {
+                &common.hosts
+            };
+            if given.as_ref().is_some_and(Vec::is_empty) {
+                let message = format!("an empty list of {list} selects nothing");
+                self.mistakes
+                    .push(Mistake::at(source, place(list), &message));
+            }
+        }
+        let mut grade = defaults.grade.clone().unwrap_or_default();
+        grade.retain(|code, _| kind.codes().any(|it| it.code == code));
+        grade.extend(common.grade.unwrap_or_default());
+        let timeout = common
+            .timeout
+            .or(defaults.timeout)
+            .map_or(TIMEOUT, |it| it.0);
+        if timeout.is_zero() {
+            self.mistakes.push(Mistake::at(
+                source,
+                place("timeout"),
+                "a timeout of nothing lets no check answer",
+            ));
+        }
+        let retry = common.retry.or(defaults.retry);
+        let text = |own: Option<String>, default: &Option<String>| {
+            own.or_else(|| default.clone()).map(|it| text::clean(&it))
+        };
+        self.jobs.push(Job {
+            name,
+            label,
+            kind,
+            check,
+            timeout,
+            late: common.late.or(defaults.late).unwrap_or(State::Critical),
+            retry: retry.map_or(Retry::default(), |it| Retry {
+                times: it.times,
+                wait: it.wait.map_or(std::time::Duration::ZERO, |it| it.0),
+            }),
+            tags: common.tags.or(defaults.tags.clone()).unwrap_or_default(),
+            hosts: common.hosts.or(defaults.hosts.clone()).unwrap_or_default(),
+            grade,
+            owner: text(common.owner, &defaults.owner),
+            action: text(common.action, &defaults.action),
+            runbook: text(common.runbook, &defaults.runbook),
+            base: source.base.clone(),
+        });
+    }
+}
+
+/// serde speaks of fields where a list has keys.
+fn missing(error: &toml::de::Error) -> String {
+    error.message().replace("missing field", "missing key")
+}
+
+/// The default name, "TYPE TARGET"; of a URL, without user information and query.
+fn target(kind: &Type, table: &DeTable) -> String {
+    let value = kind.targets.iter().find_map(|key| table.get(*key));
+    let target = value.and_then(|value| match value.get_ref() {
+        DeValue::Array(items) => items.get(0)?.get_ref().as_str(),
+        value => value.as_str(),
+    });
+    match target {
+        None => kind.name.to_owned(),
+        Some(target) => {
+            let target = text::without_userinfo(target);
+            let target = match target.contains("://") {
+                true => target.split(['?', '#']).next().unwrap_or_default(),
+                false => &target,
+            };
+            format!("{} {target}", kind.name)
+        }
+    }
+}
