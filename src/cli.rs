@@ -95,7 +95,7 @@ pub struct AdHoc {
     pub options: Options,
 }
 
-/// What `run` and the ad-hoc checks have in common.
+// What `run` and the ad-hoc checks have in common; a doc comment would become their help text.
 #[derive(Debug, Args)]
 pub struct Options {
     /// How to write the answer [default: human on a terminal, else nagios]
@@ -189,7 +189,7 @@ pub fn command() -> clap::Command {
             ))
             .arg(
                 Arg::new("words")
-                    .value_name("TARGET|KEY=VALUE")
+                    .value_names(["TARGET", "KEY=VALUE"])
                     .num_args(0..)
                     .help(format!(
                         "The {} first, then keys as in a list; koshu explain {} shows them",

@@ -41,8 +41,10 @@ fn main() {
     // A panic is told as a result, never on stderr, which some engines take for the status line.
     std::panic::set_hook(Box::new(|_| ()));
     let code = std::panic::catch_unwind(answer).unwrap_or_else(|_| {
-        print(b"UNKNOWN - internal error in koshu\n");
-        State::Unknown.code()
+        print(
+            b"UNKNOWN - internal error in koshu\n",
+            State::Unknown.code(),
+        )
     });
     // Workers that hang are not waited for.
     std::process::exit(code.into());
@@ -80,7 +82,7 @@ fn answer() -> u8 {
 fn usage(error: &clap::Error) -> u8 {
     let text = error.to_string();
     if !error.use_stderr() {
-        return print(text.as_bytes()).map_or_else(|| 0, |code| code);
+        return print(text.as_bytes(), 0);
     }
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
     let failure = Failure {
@@ -122,27 +124,27 @@ fn koshu(cli: Cli) -> u8 {
             ))
         })),
         Command::Explain { topic } => match manual::explain(topic.as_deref()) {
-            Ok(text) => print(text.as_bytes()).unwrap_or(0),
+            Ok(text) => print(text.as_bytes(), 0),
             Err(text) => fail(&failure(&text), &format::FORMATS[0]),
         },
         Command::Schema { of } => {
             let schema = match of {
-                Schema::List => manual::list_schema(),
-                Schema::Report => manual::report_schema(),
+                Schema::List => manual::schema::list(),
+                Schema::Report => manual::schema::report(),
             };
-            print(format!("{schema:#}\n").as_bytes()).unwrap_or(0)
+            print(format!("{schema:#}\n").as_bytes(), 0)
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "koshu", &mut script);
-            print(&script).unwrap_or(0)
+            print(&script, 0)
         }
         Command::Man { page } => {
             let page = match page {
-                Page::Command => manual::command_page(cli::command()),
-                Page::List => manual::list_page(),
+                Page::Command => manual::pages::command(cli::command()),
+                Page::List => manual::pages::list(),
             };
-            print(page.as_bytes()).unwrap_or(0)
+            print(page.as_bytes(), 0)
         }
     }
 }
@@ -199,7 +201,7 @@ fn execute(plan: Plan, env: check::Env, options: &Options, origin: Option<String
     };
     let mut bytes = Vec::new();
     match (format.write)(&report, &style, &mut bytes) {
-        Ok(()) => print(&bytes).unwrap_or(code),
+        Ok(()) => print(&bytes, code),
         Err(error) => refuse(&format!("cannot write the report: {error}"), options),
     }
 }
@@ -207,7 +209,7 @@ fn execute(plan: Plan, env: check::Env, options: &Options, origin: Option<String
 /// A borrowed name: the classic arguments, the classic words.
 fn classic(dropin: &Dropin, words: &[String]) -> u8 {
     match (dropin.parse)(words) {
-        Err(text) => print(text.as_bytes()).unwrap_or(State::Unknown.code()),
+        Err(text) => print(text.as_bytes(), State::Unknown.code()),
         Ok(job) => {
             let deadline = job.timeout * 2;
             let plan = Plan { jobs: vec![job] };
@@ -216,7 +218,7 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
             let written = (dropin.write)(&report, &Style::default(), &mut bytes);
             let code = report.state().code();
             match written {
-                Ok(()) => print(&bytes).unwrap_or(code),
+                Ok(()) => print(&bytes, code),
                 Err(_) => State::Unknown.code(),
             }
         }
@@ -347,7 +349,7 @@ fn told(mistakes: &Mistakes) -> Failure {
 
 fn tell(text: Result<String, Mistakes>) -> u8 {
     match text {
-        Ok(text) => print(text.as_bytes()).unwrap_or(0),
+        Ok(text) => print(text.as_bytes(), 0),
         Err(mistakes) => fail(&told(&mistakes), &format::FORMATS[0]),
     }
 }
@@ -356,17 +358,17 @@ fn fail(failure: &Failure, format: &Format) -> u8 {
     let mut bytes = Vec::new();
     // A vector takes everything.
     let _ = (format.fail)(failure, &Style::default(), &mut bytes);
-    print(&bytes);
-    State::Unknown.code()
+    print(&bytes, State::Unknown.code())
 }
 
-/// Writes everything at once. A reader that has gone changes nothing; any other error is UNKNOWN.
-fn print(bytes: &[u8]) -> Option<u8> {
+/// Writes everything at once, and returns the exit code: a reader that has gone changes nothing, any other
+/// error is UNKNOWN.
+fn print(bytes: &[u8], code: u8) -> u8 {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     match written {
-        Ok(()) => None,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
-        Err(_) => Some(State::Unknown.code()),
+        Ok(()) => code,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        Err(_) => State::Unknown.code(),
     }
 }

@@ -169,7 +169,7 @@ impl Supervisor {
     /// Until every job is done, the deadline comes, or somebody wants it stopped.
     fn supervise(&mut self, orders: &mut Orders) -> Option<String> {
         let few = 4 * thread::available_parallelism().map_or(1, usize::from);
-        self.hire(few.min(self.tasks.len()));
+        self.hire(few.min(self.tasks.len()).min(self.most));
         let mut tick = Tick::now();
         let mut beat = Instant::now();
         while self.done < self.tasks.len() {
@@ -403,6 +403,10 @@ impl Shop {
         loop {
             let (job, look) = self.queue.pop();
             let at = Instant::now();
+            if at >= self.last {
+                // What cannot be answered any more is not begun; the supervisor accounts for it.
+                return;
+            }
             let started = tell.send(Said::Started { job, at });
             let outcome = self.look(job, at);
             let done = tell.send(Said::Done { job, look, outcome });

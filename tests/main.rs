@@ -1,1 +1,27 @@
-fn main() {}
+//! What koshu promises, tried through the built binary; one file per capability.
+
+// The tools.
+mod engine;
+mod koshu;
+mod server;
+
+// The whole program.
+mod config_errors;
+mod examples;
+mod exit_codes;
+mod formats;
+mod layers;
+mod manual;
+mod running;
+mod secrets;
+
+// What each type promises.
+mod cert;
+mod disk;
+mod dns;
+mod http;
+mod process;
+mod tcp;
+
+// Other people's programs.
+mod nagios;

@@ -154,8 +154,13 @@ fn url(text: &str) -> Result<Url, String> {
     let uri: Uri = format!("{scheme}{escaped}")
         .parse()
         .map_err(|it| format!("\"{shown}\" is no URL: {it}"))?;
+    let authority = uri.authority().map_or("", |it| it.as_str());
+    let port = authority.rsplit_once(']').map_or(authority, |it| it.1);
     match uri.host() {
         None | Some("") => Err(format!("\"{shown}\" has no host")),
+        Some(_) if port.contains(':') && uri.port_u16().is_none() => {
+            Err(format!("\"{shown}\" has a port that is no number"))
+        }
         Some(_) => Ok(Url { uri, login }),
     }
 }
@@ -495,7 +500,7 @@ impl Http {
             Some((code, line)) => outcome.find(code, State::Critical, line),
             None => self.judge_status(&mut outcome, response, said),
         }
-        self.judge_content(&mut outcome, response, &more)?;
+        self.judge_content(&mut outcome, response, more)?;
         let time = Metric::new("time", took, Unit::Seconds).judged(Limits::maybe(&self.time, 0.0));
         outcome.measure(time, &format!("took {}", quantity::seconds(took)));
         let metric = Metric::new("size", size, Unit::Bytes).judged(Limits::maybe(&self.size, 0.0));
@@ -599,6 +604,7 @@ fn values<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h [u8]> {
         .collect()
 }
 
+/// Names are written as people know them, because there are devices that compare them to the letter.
 fn request(
     uri: &Uri,
     method: &Method,
@@ -607,40 +613,48 @@ fn request(
     login: Option<&str>,
     at_home: bool,
 ) -> anyhow::Result<http::Request<Vec<u8>>> {
-    let mut request = http::Request::builder()
-        .method(method)
-        .uri(uri)
-        .header(header::CONNECTION, "close");
-    let given = |wanted: header::HeaderName| {
-        headers
-            .iter()
-            .any(|(name, _)| wanted.as_str().eq_ignore_ascii_case(name))
-    };
-    if !data.is_empty() && !given(header::CONTENT_TYPE) {
-        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    }
-    if !given(header::ACCEPT) {
-        request = request.header(header::ACCEPT, "*/*");
-    }
     // What may be secret goes only to whom it was meant for (RFC 9110, section 15.4).
-    if at_home {
-        for (name, value) in headers {
-            let value = http::HeaderValue::from_str(value).map_err(|_| {
-                anyhow::anyhow!(
-                    "the value of header {name} has characters that headers cannot have"
-                )
-            })?;
-            request = request.header(name, value);
+    let own = if at_home { headers } else { &[] };
+    let login = login.filter(|_| at_home);
+    let host = host_header(uri);
+    let form = (!data.is_empty()).then_some("application/x-www-form-urlencoded");
+    let usual = [
+        ("Host", Some(host.as_str())),
+        (
+            "User-Agent",
+            Some(concat!("koshu/", env!("CARGO_PKG_VERSION"))),
+        ),
+        ("Accept", Some("*/*")),
+        ("Accept-Encoding", Some("identity")),
+        ("Connection", Some("close")),
+        ("Authorization", login),
+        ("Content-Type", form),
+    ];
+    let mut request = http::Request::builder().method(method).uri(uri);
+    for (name, value) in usual {
+        let given = own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        if let (Some(value), false) = (value, given) {
+            request = ureq_proto::client::header_raw(request, name, value.as_bytes());
         }
-        if let Some(login) = login
-            && !given(header::AUTHORIZATION)
-        {
-            request = request.header(header::AUTHORIZATION, login);
-        }
+    }
+    for (name, value) in own {
+        http::HeaderValue::from_str(value).map_err(|_| {
+            anyhow::anyhow!("the value of header {name} has characters that headers cannot have")
+        })?;
+        request = ureq_proto::client::header_raw(request, name, value.as_bytes());
     }
     request
         .body(data.to_vec())
         .context("the request cannot be written")
+}
+
+/// The host, and the port where it is not the scheme's own (RFC 9110, section 7.2).
+fn host_header(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    match (uri.scheme_str(), uri.port_u16()) {
+        (_, None) | (Some("http"), Some(80)) | (Some("https"), Some(443)) => host.to_owned(),
+        (_, Some(port)) => format!("{host}:{port}"),
+    }
 }
 
 /// Scheme, host and port.

@@ -196,6 +196,7 @@ impl Type {
             parse: |value| Ok(Arc::new(C::deserialize(value)?)),
             schema: || {
                 schemars::generate::SchemaSettings::draft07()
+                    .with(|it| it.inline_subschemas = true)
                     .into_generator()
                     .into_root_schema_for::<C>()
             },

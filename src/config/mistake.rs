@@ -15,7 +15,7 @@ pub struct Mistake {
     /// Whether a line stands for a word of the command line.
     of_words: bool,
     pub message: String,
-    excerpt: Option<Excerpt>,
+    excerpt: Option<Box<Excerpt>>,
     help: Option<String>,
     /// The valid word that was probably meant.
     pub near: Option<String>,
@@ -56,7 +56,7 @@ impl Mistake {
         // Of an ad-hoc command, the first two lines are not the user's.
         let excerpt = (source.words.is_none() || line > 2).then(|| {
             let span = start - line_start..end - line_start;
-            Excerpt::new(&text[line_start..line_end], span)
+            Box::new(Excerpt::new(&text[line_start..line_end], span))
         });
         Mistake {
             at: Some((line, column)),

@@ -100,7 +100,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, Mistakes> {
                 for file in files {
                     match source(&file) {
                         Ok(source) => sources.push(source),
-                        Err(mistake) => mistakes.push(mistake),
+                        Err(mistake) => mistakes.push(*mistake),
                     }
                 }
             }
@@ -133,9 +133,9 @@ fn unreadable(error: &std::io::Error) -> String {
     format!("cannot be read: {error}")
 }
 
-fn source(path: &Path) -> Result<Source, Mistake> {
+fn source(path: &Path) -> Result<Source, Box<Mistake>> {
     let name = path.display().to_string();
-    let refuse = |message: &str| Mistake::of(&name, message);
+    let refuse = |message: &str| Box::new(Mistake::of(&name, message));
     let size = fs::metadata(path)
         .map_err(|it| refuse(&unreadable(&it)))?
         .len();
@@ -146,11 +146,11 @@ fn source(path: &Path) -> Result<Source, Mistake> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let read = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
-        Mistake::at(
+        Box::new(Mistake::at(
             &Source::new(&name, read, PathBuf::new()),
             good..good,
             "is not UTF-8 from here on",
-        )
+        ))
     })?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     Ok(Source::new(&name, text, base))

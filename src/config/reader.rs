@@ -228,7 +228,7 @@ impl Reader {
                 let mistake = Mistake::at(source, place(flaw.key), &flaw.message);
                 self.mistakes.push(mistake.key(flaw.key));
             }
-            let name = common.name.clone().unwrap_or_else(|| target);
+            let name = common.name.clone().unwrap_or(target);
             self.job(source, &place, kind, name, common, defaults, own);
         }
     }
@@ -390,7 +390,7 @@ fn missing(error: &toml::de::Error) -> String {
 fn target(kind: &Type, table: &DeTable) -> String {
     let value = kind.targets.iter().find_map(|key| table.get(*key));
     let target = value.and_then(|value| match value.get_ref() {
-        DeValue::Array(items) => items.get(0)?.get_ref().as_str(),
+        DeValue::Array(items) => items.first()?.get_ref().as_str(),
         value => value.as_str(),
     });
     match target {

@@ -14,6 +14,9 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
+/// Accepts what a peer showed for a name, or says what is wrong with it.
+pub type Judge = Arc<dyn Fn(&Peer, &str) -> Result<(), Fault> + Send + Sync>;
+
 /// How to reach the server; what the request says stays apart from it.
 #[derive(Clone)]
 pub struct Reach {
@@ -22,7 +25,7 @@ pub struct Reach {
     pub address: Option<(String, Option<u16>)>,
     pub deadline: Instant,
     /// Judges the chain before anything is sent over TLS; an error ends the exchange.
-    pub judge: Arc<dyn Fn(&Peer, &str) -> Result<(), Fault> + Send + Sync>,
+    pub judge: Judge,
 }
 
 /// What was seen of the connection.

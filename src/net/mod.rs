@@ -438,7 +438,7 @@ impl Write for Stream {
 /// A connection with or without TLS.
 pub enum Conn {
     Plain(Stream),
-    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Stream>>),
+    Tls(Box<tls::Secured>),
 }
 
 impl fmt::Debug for Conn {

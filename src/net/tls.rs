@@ -184,6 +184,9 @@ pub fn server_name(host: &str) -> anyhow::Result<ServerName<'static>> {
     ServerName::try_from(host).map_err(|_| anyhow!("\"{shown}\" cannot be asked for in TLS"))
 }
 
+/// A connection after the handshake.
+pub type Secured = StreamOwned<ClientConnection, Stream>;
+
 /// Makes the handshake and records the chain; nothing is judged and nothing is sent after it.
 ///
 /// # Errors
@@ -192,7 +195,7 @@ pub fn handshake(
     mut stream: Stream,
     name: &str,
     who: &str,
-) -> Result<(StreamOwned<ClientConnection, Stream>, Peer), (Fault, Option<Peer>)> {
+) -> Result<(Secured, Peer), (Fault, Option<Peer>)> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let recorder = Arc::new(Recorder {
         schemes: provider.signature_verification_algorithms,

@@ -1,0 +1,232 @@
+//! `explain`, the schemas and the manual pages, all from the doc comments of the types' fields.
+
+pub mod pages;
+pub mod schema;
+
+use crate::check::{TYPES, Type};
+use crate::config::Source;
+use crate::model::name;
+use crate::model::outcome::{Code, LATE};
+use crate::plan::Plan;
+use serde_json::Value;
+use std::fmt::Write as _;
+use unicode_width::UnicodeWidthStr;
+
+/// A key as its doc comment tells it.
+struct Key {
+    name: String,
+    /// What can be written, in a word or two.
+    kind: String,
+    required: bool,
+    meaning: String,
+}
+
+fn keys_of(schema: &Value) -> Vec<Key> {
+    let required = |name: &str| {
+        let list = schema["required"].as_array();
+        list.is_some_and(|it| it.iter().any(|it| it == name))
+    };
+    let properties = schema["properties"].as_object();
+    let keys = properties.into_iter().flatten().map(|(name, it)| Key {
+        name: name.clone(),
+        kind: kind_of(it),
+        required: required(name),
+        meaning: it["description"]
+            .as_str()
+            .unwrap_or_default()
+            .replace('\n', " "),
+    });
+    keys.collect()
+}
+
+/// The kind of a value in a word or two.
+fn kind_of(schema: &Value) -> String {
+    if let Some(title) = schema["title"].as_str() {
+        return title.to_owned();
+    }
+    if let Some(one) = schema["allOf"].as_array().and_then(|it| it.first()) {
+        return kind_of(one);
+    }
+    if let Some(several) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
+        let kinds: Vec<String> = several
+            .iter()
+            .filter(|it| it["type"] != "null")
+            .map(kind_of)
+            .collect();
+        return match kinds.iter().all(|it| it.starts_with('"') || it == "word") {
+            true => "word".to_owned(),
+            false => kinds.join(" or "),
+        };
+    }
+    if schema["enum"].is_array() || schema["const"].is_string() {
+        return "word".to_owned();
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => vec!["table"],
+    };
+    let kinds: Vec<&str> = kinds
+        .into_iter()
+        .filter(|it| *it != "null")
+        .map(|it| match it {
+            "object" => "table",
+            "array" => "list",
+            "boolean" => "true or false",
+            "integer" => "number",
+            other => other,
+        })
+        .collect();
+    kinds.join(" or ")
+}
+
+fn about(kind: &Type) -> String {
+    let schema = (kind.schema)().to_value();
+    schema["description"]
+        .as_str()
+        .unwrap_or_default()
+        .replace('\n', " ")
+}
+
+/// The text for a topic, or the overview.
+///
+/// # Errors
+/// For a topic that is neither a type nor a finding, with the nearest one.
+pub fn explain(topic: Option<&str>) -> Result<String, String> {
+    let Some(topic) = topic else {
+        return Ok(overview());
+    };
+    if let Some(kind) = Type::named(topic) {
+        return Ok(explain_type(kind));
+    }
+    let findings: Vec<(&Type, &Code)> = TYPES
+        .iter()
+        .flat_map(|kind| kind.codes().map(move |code| (*kind, code)))
+        .filter(|(_, code)| code.code == topic)
+        .collect();
+    if topic == LATE {
+        return Ok("late: the check did not answer within its timeout\n\n  state    that of the key `late`, by default critical\n\nThe text says how far it came. Look at what it waits for; where slow is normal, raise `timeout`.\n".to_owned());
+    }
+    if findings.is_empty() {
+        let types = TYPES.iter().map(|it| it.name);
+        let codes = TYPES.iter().flat_map(|it| it.codes()).map(|it| it.code);
+        let near = name::nearest(topic, types.chain(codes));
+        let near = near.map_or(String::new(), |it| format!(", did you mean `{it}`?"));
+        return Err(format!("`{topic}` is neither a type nor a finding{near}"));
+    }
+    let mut text = format!("{topic}: a finding\n");
+    let mut told: Vec<&str> = Vec::new();
+    for (_, code) in &findings {
+        if told.contains(&code.meaning) {
+            continue;
+        }
+        told.push(code.meaning);
+        let same = findings.iter().filter(|it| it.1.meaning == code.meaning);
+        let types: Vec<&str> = same.map(|it| it.0.name).collect();
+        let _ = write!(
+            text,
+            "\n  {}\n\n  types    {}\n  state    {}\n",
+            code.meaning,
+            types.join(", "),
+            code.state
+        );
+    }
+    let _ = write!(
+        text,
+        "\nTo give it another state: grade = {{ {topic} = \"warning\" }}\n"
+    );
+    Ok(text)
+}
+
+fn overview() -> String {
+    let mut text = String::from(
+        "Types of checks (koshu explain TYPE shows keys, findings and an example):\n\n",
+    );
+    for kind in TYPES {
+        let _ = writeln!(text, "  {:<10}{}", kind.name, about(kind));
+    }
+    text.push_str("\nKeys of every check, also in [defaults] but for name, label and type:\n\n");
+    write_keys(&mut text, &keys_of(&schema::common()));
+    text
+}
+
+fn explain_type(kind: &Type) -> String {
+    let mut text = format!("{}: {}\n\nKeys:\n\n", kind.name, about(kind));
+    write_keys(&mut text, &keys_of(&(kind.schema)().to_value()));
+    text.push_str("\nFindings, which `grade` can re-grade:\n\n");
+    for code in kind.codes() {
+        let _ = writeln!(text, "  {:<18}{}. {}", code.code, code.state, code.meaning);
+    }
+    let _ = write!(
+        text,
+        "\nKeys of every check: koshu explain\n\nExample:\n\n{}",
+        kind.example
+    );
+    text
+}
+
+fn write_keys(text: &mut String, keys: &[Key]) {
+    for key in keys {
+        let need = if key.required { ", required" } else { "" };
+        let _ = writeln!(text, "  {:<10}{}{need}", key.name, key.kind);
+        let _ = writeln!(text, "            {}", key.meaning);
+    }
+}
+
+/// The checks that would run on a host, as a table.
+pub fn listed(plan: &Plan, host: &str, origin: Option<&str>) -> String {
+    let here = plan.clone().on(host).unwrap_or_default();
+    let width = plan
+        .jobs
+        .iter()
+        .map(|it| it.name.width())
+        .max()
+        .unwrap_or(4)
+        .max(4);
+    let cell = |text: &str, width: usize| {
+        let fill = " ".repeat(width.saturating_sub(text.width()));
+        format!("{text}{fill}")
+    };
+    let mut text = format!("{}  TYPE      TIMEOUT  TAGS\n", cell("NAME", width));
+    for job in &plan.jobs {
+        let runs = here.jobs.iter().any(|it| it.name == job.name);
+        let timeout = crate::model::quantity::seconds(job.timeout.as_secs_f64());
+        let not_here = match runs {
+            true => String::new(),
+            false => format!("  (not on {host}, only on {})", job.hosts.join(", ")),
+        };
+        let line = format!(
+            "{}  {:<8}  {timeout:<7}  {}{not_here}",
+            cell(&job.name, width),
+            job.kind.name,
+            job.tags.join(" ")
+        );
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    if let Some(origin) = origin {
+        let _ = writeln!(text, "\n{origin}");
+    }
+    text
+}
+
+/// What `validate` says of lists without a mistake.
+pub fn validated(
+    plan: &Plan,
+    sources: &[Source],
+    warnings: &[String],
+    origin: Option<&str>,
+) -> String {
+    let checks = match plan.jobs.len() {
+        1 => "1 check is".to_owned(),
+        count => format!("{count} checks are"),
+    };
+    let files: Vec<&str> = sources.iter().map(|it| it.name.as_str()).collect();
+    let mut text = format!("{checks} right in {}\n", files.join(", "));
+    for warning in warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    if let Some(origin) = origin {
+        let _ = writeln!(text, "{origin}");
+    }
+    text
+}

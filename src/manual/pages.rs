@@ -1,0 +1,191 @@
+//! The manual pages, in roff.
+
+use super::schema::common;
+use super::{Key, about, keys_of};
+use crate::check::{TYPES, Type};
+use clap_mangen::roff::{Inline, Roff, bold, roman};
+
+/// koshu(1).
+pub fn command(command: clap::Command) -> String {
+    let command = command.disable_help_subcommand(true);
+    let man = clap_mangen::Man::new(command.clone())
+        .date("")
+        .source(concat!("koshu ", env!("CARGO_PKG_VERSION")));
+    let mut page = Vec::new();
+    let rendered = man
+        .render_title(&mut page)
+        .and_then(|()| man.render_name_section(&mut page))
+        .and_then(|()| man.render_synopsis_section(&mut page));
+    debug_assert!(rendered.is_ok(), "a vector takes everything");
+    let mut roff = Roff::new();
+    roff.control("SH", ["COMMANDS"]);
+    let own = |it: &&clap::Command| !it.is_hide_set() && Type::named(it.get_name()).is_none();
+    for sub in command.get_subcommands().filter(own) {
+        roff.control("SS", [sub.get_name()]);
+        if let Some(about) = sub.get_about() {
+            roff.text([roman(about.to_string())]);
+        }
+        let shown = |it: &&clap::Arg| !it.is_hide_set() && it.get_id() != "help";
+        for arg in sub.get_arguments().filter(shown) {
+            roff.control("TP", []);
+            roff.text([bold(usage(arg))]);
+            roff.text([roman(help(arg))]);
+        }
+    }
+    let types: Vec<&str> = TYPES.iter().map(|it| it.name).collect();
+    roff.control("SS", ["TYPE [TARGET] [KEY=VALUE]…"]);
+    roff.text([roman(format!(
+        "Run one check without a list. TYPE is one of {}; TARGET is its url, host, path or match; KEY=VALUE are its keys as in a list. A value that begins with [ {{ \" or ' is read as TOML, and so are numbers and booleans where the key wants them; everything else is the string itself. The options are those of run from --format on.",
+        types.join(", ")
+    ))]);
+    let sections: &[(&str, &[&str])] = &[
+        (
+            "EXIT STATUS",
+            &[
+                "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, or what --exit says. The worst state counts, in the order OK < WARNING < UNKNOWN < CRITICAL.",
+                "A mistake in the list or on the command line, a run that was stopped by a signal and an output that cannot be written are 3.",
+            ],
+        ),
+        (
+            "OUTPUT",
+            &[
+                "Everything is printed on stdout, all at once. The nagios format has at most 255 bytes of text and 1023 with perfdata on the first line, and 4096 in all unless --max-bytes says otherwise; what does not fit is counted.",
+                "On a terminal, stderr shows what a run is waiting for; otherwise it stays empty.",
+            ],
+        ),
+        (
+            "FILES",
+            &["/etc/koshu/*.toml: the lists that are read when -c names none. See koshu.toml(5)."],
+        ),
+        (
+            "ENVIRONMENT",
+            &[
+                "SSL_CERT_FILE: root certificates instead of the system's. NO_COLOR: no colours. Variables that a list names as { env = \"NAME\" }.",
+            ],
+        ),
+        (
+            "EXAMPLES",
+            &[
+                "koshu run -c checks.toml",
+                "koshu run 'web*' tag:db --format json",
+                "koshu cert example.jp left=30d,14d",
+                "koshu disk / used=80%,90%",
+            ],
+        ),
+        ("SEE ALSO", &["koshu.toml(5)"]),
+    ];
+    for (title, lines) in sections {
+        roff.control("SH", [*title]);
+        for line in *lines {
+            roff.control("PP", []);
+            roff.text([roman(*line)]);
+        }
+    }
+    format!("{}{}", String::from_utf8_lossy(&page), roff.to_roff())
+}
+
+fn usage(arg: &clap::Arg) -> String {
+    let names = arg.get_value_names().unwrap_or_default();
+    let value = names
+        .iter()
+        .map(|it| it.to_string())
+        .collect::<Vec<_>>()
+        .join(" ");
+    match (arg.get_short(), arg.get_long()) {
+        (Some(short), Some(long)) => format!("-{short}, --{long} {value}"),
+        (None, Some(long)) => format!("--{long} {value}"),
+        _ if value.is_empty() => arg.get_id().to_string().to_uppercase(),
+        _ => value,
+    }
+}
+
+/// What an argument is for, with its values and its default.
+fn help(arg: &clap::Arg) -> String {
+    let mut text = arg.get_help().map(|it| it.to_string()).unwrap_or_default();
+    let values: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .map(|it| it.get_name().to_owned())
+        .collect();
+    if !values.is_empty() && arg.get_action().takes_values() {
+        text.push_str(&format!(" ({})", values.join(", ")));
+    }
+    if let [default, ..] = arg.get_default_values() {
+        text.push_str(&format!(" [default: {}]", default.to_string_lossy()));
+    }
+    plain(text.trim())
+}
+
+/// A text without the marks of Markdown.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
+/// koshu.toml(5).
+pub fn list() -> String {
+    let mut roff = Roff::new();
+    roff.control(
+        "TH",
+        [
+            "koshu.toml",
+            "5",
+            "",
+            concat!("koshu ", env!("CARGO_PKG_VERSION")),
+        ],
+    );
+    roff.control("SH", ["NAME"]);
+    roff.text([roman("koshu.toml - the list of checks that koshu(1) runs")]);
+    let mut section = |title: &str, paragraphs: &[&str]| {
+        roff.control("SH", [title]);
+        for paragraph in paragraphs {
+            roff.control("PP", []);
+            roff.text([roman(*paragraph)]);
+        }
+    };
+    section(
+        "DESCRIPTION",
+        &[
+            "A list is a TOML file. Each [[check]] table is one check; [defaults] holds common keys for all checks of its file. Keys that nobody knows, values of the wrong kind, names used twice and lists that check nothing are refused with file, line and column.",
+        ],
+    );
+    section(
+        "VALUES",
+        &[
+            "Limits are written \"WARN,CRIT\", with one side left out as in \"80%,\", or as a table { warn = …, crit = … }. Each is a Nagios range ([@][start:][end]) or a bare value, which alarms in the metric's bad direction; a list of limits alarms only where all of its members do. Units are us ms s m min h d w, B kB MB GB TB KiB MiB GiB TiB, and % of the whole.",
+            "Durations have a unit: \"500ms\", \"10s\", \"2m\". Regular expressions are those of the Rust crate regex: no look-around, no back-references; (?i) ignores case.",
+            "Secrets are strings, { env = \"NAME\" } or { file = \"PATH\" }, and are never printed. Relative paths count from the list's folder.",
+        ],
+    );
+    roff.control("SH", ["COMMON KEYS"]);
+    page_keys(&mut roff, &keys_of(&common()));
+    for kind in TYPES {
+        roff.control("SH", [format!("TYPE {}", kind.name).as_str()]);
+        roff.text([roman(plain(&about(kind)))]);
+        page_keys(&mut roff, &keys_of(&(kind.schema)().to_value()));
+        roff.control("SS", ["Findings"]);
+        for code in kind.codes() {
+            roff.control("TP", []);
+            roff.text([bold(code.code)]);
+            roff.text([roman(plain(&format!("{}. {}", code.state, code.meaning)))]);
+        }
+        roff.control("SS", ["Example"]);
+        roff.control("nf", []);
+        for line in kind.example.lines() {
+            roff.text([roman(line)]);
+        }
+        roff.control("fi", []);
+    }
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([roman("koshu(1)")]);
+    roff.to_roff()
+}
+
+fn page_keys(roff: &mut Roff, keys: &[Key]) {
+    for key in keys {
+        let need = if key.required { ", required" } else { "" };
+        roff.control("TP", []);
+        let head: [Inline; 2] = [bold(&key.name), roman(format!(" ({}{need})", key.kind))];
+        roff.text(head);
+        roff.text([roman(plain(&key.meaning))]);
+    }
+}

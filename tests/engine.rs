@@ -1,0 +1,111 @@
+//! Finds and starts other people's programs; every one is stopped by its pid when the test ends.
+
+use crate::server;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Where a program is. Where it is missing, the test says that it is skipped; under CI that is a failure.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(
+        [
+            "/usr/sbin",
+            "/sbin",
+            "/usr/local/sbin",
+            "/usr/lib/nagios/plugins",
+        ]
+        .map(PathBuf::from),
+    );
+    let found = folders.map(|it| it.join(name)).find(|it| it.is_file());
+    if found.is_none() {
+        let ci = std::env::var_os("CI").is_some_and(|it| it == "true");
+        assert!(!ci, "{name} is missing, and under CI nothing is skipped");
+        skip(&format!(
+            "{name} is not installed, .ci/run says from which package"
+        ));
+    }
+    found
+}
+
+/// Says that a test is skipped for want of something that no package brings.
+#[expect(
+    clippy::print_stderr,
+    reason = "nothing may silently stop being tested"
+)]
+pub fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
+/// A running program.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a program in the foreground with its output out of the way.
+pub fn start(command: &mut Command) -> Running {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    Running(child.expect("the program starts"))
+}
+
+/// Waits until something holds, at most ten seconds.
+#[track_caller]
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(10),
+            "waited in vain for {what}"
+        );
+        sleep(Duration::from_millis(10));
+    }
+}
+
+#[track_caller]
+pub fn until_open(port: u16) {
+    until("a port to open", || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+}
+
+/// Where openssl lives, and certificates that a test makes with it.
+pub fn openssl(words: &[&str]) {
+    let done = Command::new("openssl")
+        .args(words)
+        .output()
+        .expect("openssl runs");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+/// `openssl s_server` on a free port.
+pub fn s_server(words: &[&str]) -> (Running, SocketAddr) {
+    let port = server::free_port();
+    let running = start(
+        Command::new("openssl")
+            .args([
+                "s_server",
+                "-quiet",
+                "-www",
+                "-accept",
+                &format!("127.0.0.1:{port}"),
+            ])
+            .args(words),
+    );
+    until_open(port);
+    (running, SocketAddr::from(([127, 0, 0, 1], port)))
+}

@@ -1,0 +1,62 @@
+//! `man/` is made from the code, and the README tells what is there.
+
+use crate::koshu::koshu;
+use std::fs;
+use std::path::Path;
+
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|it| panic!("{name}: {it}"))
+}
+
+#[test]
+fn committed_manual_pages_are_not_stale() {
+    for page in ["koshu.1", "koshu.toml.5"] {
+        let made = koshu(&["man", page]).out;
+        assert!(
+            made == file(&format!("man/{page}")),
+            "stale: cargo run -q -- man {page} > man/{page}"
+        );
+    }
+}
+
+#[test]
+fn manual_pages_are_sound_roff() {
+    if crate::engine::find("groff").is_none() {
+        return;
+    }
+    for page in ["koshu.1", "koshu.toml.5"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(page);
+        let out = std::process::Command::new("groff")
+            .args(["-man", "-Tutf8", "-ww", "-K", "utf8"])
+            .arg(&path)
+            .output()
+            .expect("groff");
+        let wrong = String::from_utf8_lossy(&out.stderr).into_owned();
+        let wrong: Vec<&str> = wrong.lines().filter(|it| !it.contains("break")).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_manual_has_every_type_and_key() {
+    let page = file("man/koshu.toml.5");
+    for word in [
+        "url",
+        "via",
+        "left",
+        "inodes",
+        "match",
+        "retry",
+        "grade",
+        "runbook",
+        "name\\-mismatch",
+    ] {
+        assert!(page.contains(word), "{word}");
+    }
+    let readme = file("README.md");
+    for kind in ["http", "cert", "dns", "tcp", "disk", "process"] {
+        assert!(readme.contains(&format!("`{kind}`")), "README names {kind}");
+    }
+    assert!(file("CHANGELOG.md").contains("## Unreleased"));
+}

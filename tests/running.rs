@@ -1,0 +1,255 @@
+//! Everything at once, always an answer in time, every check accounted for by name.
+
+use crate::koshu::{Lists, binary, koshu};
+use crate::server;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A list of `count` HTTP checks of one address.
+fn pages(count: usize, address: SocketAddr, keys: &str) -> Lists {
+    let one = |it: usize| {
+        format!(
+            "[[check]]\nname = 'page {it}'\ntype = 'http'\nurl = 'http://{address}/{it}'\n{keys}\n"
+        )
+    };
+    Lists::new(&(0..count).map(one).collect::<String>())
+}
+
+#[test]
+fn endpoints_that_never_answer_take_one_timeout_together() {
+    let lists = pages(300, server::black_hole(), "timeout = '1s'");
+    let said = lists.run(&[]);
+    assert!(said.is("CRITICAL").contains("no answer in time"));
+    assert!(said.took < Duration::from_secs(4), "{:?}", said.took);
+    assert!(
+        said.first().contains("299 more CRITICAL"),
+        "{}",
+        said.first()
+    );
+}
+
+#[test]
+fn a_check_behind_a_hanging_one_does_not_wait() {
+    let lists = pages(3, server::black_hole(), "timeout = '2s'");
+    let fast = server::page("200 OK", "", "x");
+    let mut text = std::fs::read_to_string(lists.file()).expect("the list");
+    text.push_str(&format!(
+        "[[check]]\nname = 'fast'\ntype = 'http'\nurl = 'http://{fast}/'\n"
+    ));
+    lists.add("checks.toml", text.as_bytes());
+    let document = lists.run(&["--format", "json"]).json();
+    let fast = &document["checks"][3];
+    assert_eq!(fast["state"], 0);
+    assert!(
+        fast["duration"].as_f64().is_some_and(|it| it < 1.0),
+        "{fast}"
+    );
+}
+
+#[test]
+fn the_deadline_of_the_run_accounts_for_every_check_by_name() {
+    let lists = pages(5, server::black_hole(), "timeout = '30s'");
+    let begin = Instant::now();
+    let said = lists.run(&[
+        "--deadline",
+        "1s",
+        "--parallel",
+        "2",
+        "--format",
+        "json",
+        "--exit",
+        "state",
+    ]);
+    assert!(
+        begin.elapsed() < Duration::from_millis(1900),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(
+        said.code, 3,
+        "what the run cut off is UNKNOWN, not CRITICAL"
+    );
+    let checks = said.json()["checks"].as_array().cloned().expect("checks");
+    assert_eq!(checks.len(), 5);
+    let summaries: Vec<&str> = checks
+        .iter()
+        .filter_map(|it| it["summary"].as_str())
+        .collect();
+    assert!(summaries[0].contains("no answer in time"), "{summaries:?}");
+    assert!(
+        summaries[4].contains("not started: the run's deadline of 1.0 s came first"),
+        "{summaries:?}"
+    );
+}
+
+#[test]
+fn late_has_the_state_that_the_list_gives_it() {
+    let lists = pages(
+        1,
+        server::black_hole(),
+        "timeout = '300ms'\nlate = 'warning'",
+    );
+    assert!(lists.run(&[]).is("WARNING").contains("no answer in time"));
+}
+
+#[test]
+fn a_failure_is_looked_at_again_before_anyone_is_woken() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let address = server::serve(move |mut stream| {
+        server::head(&mut stream);
+        let status = match count.fetch_add(1, Ordering::SeqCst) {
+            0 => "503 Reloading",
+            _ => "200 OK",
+        };
+        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+    });
+    let lists = pages(1, address, "retry = { times = 2, wait = '100ms' }");
+    let said = lists.run(&[]);
+    said.is("OK");
+    said.has("look 1 said: CRITICAL - HTTP 503");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn retries_end() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let address = server::serve(move |mut stream| {
+        server::head(&mut stream);
+        count.fetch_add(1, Ordering::SeqCst);
+        let _ = stream.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    });
+    let said = pages(1, address, "retry = { times = 2, wait = '10ms' }").run(&[]);
+    said.is("CRITICAL");
+    said.has("look 2 said: CRITICAL - HTTP 500");
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_timeout_is_looked_at_again_too() {
+    let lists = pages(
+        1,
+        server::black_hole(),
+        "timeout = '200ms'\nretry = { times = 1 }",
+    );
+    lists
+        .run(&[])
+        .has("look 1 said: CRITICAL - ")
+        .is("CRITICAL");
+}
+
+fn stopped_by(signal: &str) {
+    let lists = pages(3, server::black_hole(), "timeout = '30s'");
+    let child = Command::new(binary())
+        .args(["run", "-c", &lists.file()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("koshu");
+    sleep(Duration::from_millis(400));
+    let begin = Instant::now();
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid])
+            .status()
+            .expect("kill")
+            .success()
+    );
+    let output = child.wait_with_output().expect("koshu ends");
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    let out = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(3), "{out}");
+    let name = signal.trim_start_matches('-');
+    assert!(
+        out.starts_with(&format!(
+            "UNKNOWN - stopped by SIG{name}; 0 of 3 checks had answered"
+        )),
+        "{out}"
+    );
+    assert!(
+        out.contains("page 2: cut off") && out.ends_with('\n'),
+        "{out}"
+    );
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn sigterm_still_gets_a_whole_answer() {
+    stopped_by("-TERM");
+}
+
+#[test]
+fn sigint_still_gets_a_whole_answer() {
+    stopped_by("-INT");
+}
+
+#[test]
+fn the_answer_is_the_same_whatever_finishes_first() {
+    let slow = server::serve(|mut stream| {
+        server::head(&mut stream);
+        sleep(Duration::from_millis(300));
+        let _ = stream.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    });
+    let quick = server::page("500 No", "", "");
+    let check = |name: &str, at: SocketAddr| {
+        format!("[[check]]\nname = '{name}'\ntype = 'http'\nurl = 'http://{at}/'\n")
+    };
+    let lists = Lists::new(&(check("a", slow) + &check("b", quick) + &check("c", quick)));
+    for _ in 0..3 {
+        assert_eq!(
+            lists.run(&[]).is("CRITICAL"),
+            "a: HTTP 500 Internal Server Error; 2 more CRITICAL: b, c"
+        );
+    }
+}
+
+#[test]
+fn without_a_list_this_host_is_checked_and_that_is_said() {
+    if std::path::Path::new("/etc/koshu").exists() {
+        crate::engine::skip("/etc/koshu exists here, so there is a list");
+        return;
+    }
+    let said = koshu(&["run"]);
+    said.has("there is no list in /etc/koshu").has("used=");
+    koshu(&["list"]).has("disks");
+}
+
+#[test]
+fn a_terminal_shows_what_is_being_waited_for() {
+    let Some(_) = crate::engine::find("script") else {
+        return;
+    };
+    let lists = pages(2, server::black_hole(), "timeout = '1500ms'");
+    let inner = format!("{} run -c {}", binary().display(), lists.file());
+    let output = Command::new("script")
+        .args(["-qec", &inner, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .expect("script");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        out.contains("0 of 2 done, waiting for page 0, page 1"),
+        "{out}"
+    );
+    assert!(out.contains("\x1b[1;31mCRITICAL"), "{out}");
+    let mut plain = Command::new("script");
+    plain.args([
+        "-qec",
+        &format!("{} disk / used=99%,100%", binary().display()),
+        "/dev/null",
+    ]);
+    let output = plain
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .output()
+        .expect("script");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("\x1b[1;"));
+}

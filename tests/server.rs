@@ -1,0 +1,80 @@
+//! Servers that misbehave in ways that real ones seldom do; each lives as long as the test process.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+/// Serves each connection with `answer` on a thread of its own.
+pub fn serve(answer: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = answer.clone();
+            thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+/// Accepts and never says anything.
+pub fn black_hole() -> SocketAddr {
+    serve(|stream| {
+        thread::sleep(Duration::from_secs(120));
+        drop(stream);
+    })
+}
+
+/// Reads a request's head and answers with fixed bytes.
+pub fn fixed(bytes: impl Into<Vec<u8>>) -> SocketAddr {
+    let bytes = bytes.into();
+    serve(move |mut stream| {
+        head(&mut stream);
+        let _ = stream.write_all(&bytes);
+    })
+}
+
+/// Answers with a body and the headers that it needs.
+pub fn page(status: &str, headers: &str, body: &str) -> SocketAddr {
+    fixed(format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
+        body.len()
+    ))
+}
+
+/// The request's head as it came.
+pub fn head(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut one = [0; 1];
+    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut one).is_ok_and(|it| it == 1) {
+        bytes.push(one[0]);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A port on which nothing listens.
+pub fn closed() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound")
+}
+
+/// A port that is free now for a server of another program.
+pub fn free_port() -> u16 {
+    closed().port()
+}
+
+/// Answers datagrams with what `answer` makes of them.
+pub fn datagrams(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((count, from)) = socket.recv_from(&mut buffer) {
+            if let Some(bytes) = answer(&buffer[..count]) {
+                let _ = socket.send_to(&bytes, from);
+            }
+        }
+    });
+    address
+}
