@@ -114,8 +114,7 @@ fn koshu(cli: Cli) -> u8 {
             Ok(manual::listed(&plan, &env().host, origin.as_deref()))
         })),
         Command::Validate(given) => tell(lists(&given).and_then(|(sources, origin)| {
-            let plan = config::parse(&sources)?;
-            let warnings = config::exposed_secrets(&sources);
+            let (plan, warnings) = config::validate(&sources)?;
             Ok(manual::validated(
                 &plan,
                 &sources,

@@ -13,7 +13,11 @@ fn field(status: &str, service: &str, name: &str) -> Option<String> {
     let block = status
         .split("servicestatus {")
         .find(|it| it.contains(&format!("service_description={service}\n")))?;
-    let line = block.lines().find_map(|it| it.trim().strip_prefix(&format!("{name}=")).map(str::to_owned))?;
+    let line = block.lines().find_map(|it| {
+        it.trim()
+            .strip_prefix(&format!("{name}="))
+            .map(str::to_owned)
+    })?;
     Some(line)
 }
 
@@ -55,14 +59,25 @@ fn a_real_nagios_shows_all_four_states_text_and_perfdata() {
         ("dead", run("dead")),
         ("blind", run("blind")),
         ("all", run("")),
-        ("mistake", format!("{} run -c /no/such/list.toml", binary().display())),
+        (
+            "mistake",
+            format!("{} run -c /no/such/list.toml", binary().display()),
+        ),
     ];
     fs::create_dir(folder.path().join("spool")).expect("a folder");
     let file = folder.path().join("nagios.cfg");
     fs::write(&file, config(folder.path())).expect("a file");
     fs::write(folder.path().join("objects.cfg"), objects(&services)).expect("a file");
-    let verified = Command::new(&program).arg("-v").arg(&file).output().expect("nagios4");
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    let verified = Command::new(&program)
+        .arg("-v")
+        .arg(&file)
+        .output()
+        .expect("nagios4");
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
     let running = engine::start(Command::new(&program).arg(&file));
     let status = || fs::read_to_string(folder.path().join("status.dat")).unwrap_or_default();
     engine::until("Nagios to check all services", || {
@@ -78,8 +93,17 @@ fn a_real_nagios_shows_all_four_states_text_and_perfdata() {
     let get = |service: &str, name: &str| field(&status, service, name).unwrap_or_default();
     drop(running);
     assert_eq!(get("fine", "current_state"), "0");
-    assert!(get("fine", "plugin_output").starts_with("OK - HTTP 200 OK, 6 B in "), "{}", get("fine", "plugin_output"));
-    assert!(get("fine", "performance_data").starts_with("time=0.0") && get("fine", "performance_data").contains("s;5;9;0 size=6B;;;0"), "{}", get("fine", "performance_data"));
+    assert!(
+        get("fine", "plugin_output").starts_with("OK - HTTP 200 OK, 6 B in "),
+        "{}",
+        get("fine", "plugin_output")
+    );
+    assert!(
+        get("fine", "performance_data").starts_with("time=0.0")
+            && get("fine", "performance_data").contains("s;5;9;0 size=6B;;;0"),
+        "{}",
+        get("fine", "performance_data")
+    );
     assert_eq!(get("gone", "current_state"), "1");
     assert_eq!(get("gone", "plugin_output"), "WARNING - HTTP 404 Not Found");
     assert_eq!(get("dead", "current_state"), "2");
@@ -89,8 +113,19 @@ fn a_real_nagios_shows_all_four_states_text_and_perfdata() {
     assert_eq!(get("blind", "current_state"), "3");
     assert!(get("blind", "plugin_output").starts_with("UNKNOWN - no user no-such-user"));
     assert_eq!(get("all", "current_state"), "2");
-    assert!(get("all", "plugin_output").starts_with("CRITICAL - dead: "), "{}", get("all", "plugin_output"));
-    assert!(get("all", "plugin_output").ends_with("refuses connections: 1 UNKNOWN: blind: 1 WARNING: gone: 1 OK") || get("all", "plugin_output").ends_with("refuses connections; 1 UNKNOWN: blind; 1 WARNING: gone; 1 OK"), "{}", get("all", "plugin_output"));
+    assert!(
+        get("all", "plugin_output").starts_with("CRITICAL - dead: "),
+        "{}",
+        get("all", "plugin_output")
+    );
+    assert!(
+        get("all", "plugin_output")
+            .ends_with("refuses connections: 1 UNKNOWN: blind: 1 WARNING: gone: 1 OK")
+            || get("all", "plugin_output")
+                .ends_with("refuses connections; 1 UNKNOWN: blind; 1 WARNING: gone; 1 OK"),
+        "{}",
+        get("all", "plugin_output")
+    );
     assert!(get("all", "performance_data").contains("fine.time=0."));
     assert_eq!(get("mistake", "current_state"), "3");
     assert!(get("mistake", "plugin_output").contains("/no/such/list.toml: cannot be read"));

@@ -7,7 +7,6 @@ pub use mistake::{Mistake, Mistakes};
 
 use crate::check::Type;
 use crate::model::duration::Duration;
-use crate::model::secret::is_secret_key;
 use crate::model::state::State;
 use crate::plan::Plan;
 use reader::Reader;
@@ -15,7 +14,6 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use toml::de::{DeTable, DeValue};
 
 /// The keys that every check has, whatever its type.
 #[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
@@ -253,6 +251,14 @@ pub fn toml_string(text: &str) -> String {
 /// # Errors
 /// All mistakes that could be found together.
 pub fn parse(sources: &[Source]) -> Result<Plan, Mistakes> {
+    validate(sources).map(|it| it.0)
+}
+
+/// Reads all sources into one plan, and tells where a literal secret stands in a file that others may read.
+///
+/// # Errors
+/// All mistakes that could be found together.
+pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
     let mut reader = Reader::default();
     for source in sources {
         reader.file(source);
@@ -264,45 +270,22 @@ pub fn parse(sources: &[Source]) -> Result<Plan, Mistakes> {
             "has no [[check]], so nothing would be checked",
         ));
     }
-    match reader.mistakes.is_empty() {
-        true => Ok(Plan { jobs: reader.jobs }),
-        false => Err(Mistakes(reader.mistakes)),
+    if !reader.mistakes.is_empty() {
+        return Err(Mistakes(reader.mistakes));
     }
-}
-
-/// Where a literal secret stands in a file that others may read.
-pub fn exposed_secrets(sources: &[Source]) -> Vec<String> {
     let mut exposed = Vec::new();
-    for source in sources {
-        let readable = fs::metadata(&source.name).is_ok_and(|it| {
-            use std::os::unix::fs::PermissionsExt;
-            it.permissions().mode() & 0o044 != 0
-        });
-        if let (true, (root, _)) = (readable, DeTable::parse_recoverable(&source.text)) {
-            literal_secrets(root.get_ref(), &mut |key| {
-                exposed.push(format!(
-                    "{}: `{key}` is written out in a file that others may read; use {{ env = … }} or {{ file = … }}, or chmod 600",
-                    source.name
-                ));
-            });
+    for (source, key) in reader.secrets {
+        if others_may_read(Path::new(&source.name)) {
+            exposed.push(format!(
+                "{}: `{key}` is written out in a file that others may read; use {{ env = … }} or {{ file = … }}, or chmod 600",
+                source.name
+            ));
         }
     }
-    exposed
+    Ok((Plan { jobs: reader.jobs }, exposed))
 }
 
-fn literal_secrets(table: &DeTable, found: &mut dyn FnMut(&str)) {
-    for (key, value) in table {
-        match value.get_ref() {
-            DeValue::String(_) if is_secret_key(key.get_ref()) => found(key.get_ref()),
-            DeValue::Table(inner) => literal_secrets(inner, found),
-            DeValue::Array(items) => {
-                for item in items.iter() {
-                    if let DeValue::Table(inner) = item.get_ref() {
-                        literal_secrets(inner, found);
-                    }
-                }
-            }
-            _ => (),
-        }
-    }
+fn others_may_read(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(file).is_ok_and(|it| it.permissions().mode() & 0o044 != 0)
 }

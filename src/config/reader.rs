@@ -5,7 +5,7 @@ use crate::config::mistake::Mistake;
 use crate::config::{Common, Source, TIMEOUT};
 use crate::model::name;
 use crate::model::outcome::LATE;
-use crate::model::secret::is_secret_key;
+use crate::model::secret::{is_named_secret, is_secret_key};
 use crate::model::state::State;
 use crate::model::text;
 use crate::plan::{Job, Retry};
@@ -19,17 +19,22 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 type Pair<'s> = (Spanned<std::borrow::Cow<'s, str>>, Spanned<DeValue<'s>>);
 
 #[derive(Default)]
-pub struct Reader {
+pub struct Reader<'l> {
     pub jobs: Vec<Job>,
     pub mistakes: Vec<Mistake>,
+    /// Keys whose values are secrets that are written out.
+    pub secrets: Vec<(&'l Source, String)>,
     /// Where each name was first used.
-    names: HashMap<String, String>,
-    labels: HashMap<String, String>,
+    names: HashMap<String, Place<'l>>,
+    labels: HashMap<String, Place<'l>>,
 }
 
-impl Reader {
+/// A place in a list; its line is only counted when somebody asks, which would be slow for every check.
+type Place<'l> = (&'l Source, std::ops::Range<usize>);
+
+impl<'l> Reader<'l> {
     /// Reads a whole file.
-    pub fn file(&mut self, source: &Source) {
+    pub fn file(&mut self, source: &'l Source) {
         let (root, errors) = DeTable::parse_recoverable(&source.text);
         let root = root.into_inner();
         if !errors.is_empty() {
@@ -176,7 +181,7 @@ impl Reader {
         }
     }
 
-    fn check(&mut self, source: &Source, defaults: &Common, item: Spanned<DeValue>) {
+    fn check(&mut self, source: &'l Source, defaults: &Common, item: Spanned<DeValue>) {
         let header = item.span();
         let DeValue::Table(table) = item.into_inner() else {
             self.mistakes
@@ -201,6 +206,9 @@ impl Reader {
                 }
             }
         }
+        literal_secrets(&own, &mut |key| {
+            self.secrets.push((source, key.to_owned()));
+        });
         let codes: Vec<&str> = kind.codes().map(|it| it.code).collect();
         self.grades(source, &common, &codes);
         let places: HashMap<String, std::ops::Range<usize>> = own
@@ -295,7 +303,7 @@ impl Reader {
     )]
     fn job(
         &mut self,
-        source: &Source,
+        source: &'l Source,
         place: &dyn Fn(&str) -> std::ops::Range<usize>,
         kind: &'static Type,
         name: String,
@@ -315,15 +323,20 @@ impl Reader {
             self.mistakes
                 .push(Mistake::at(source, place("label"), &message));
         }
-        let here = Mistake::at(source, place("name"), "").place();
+        let here = (source, place("name"));
+        let told = |(source, span): Place| Mistake::at(source, span, "").place();
         if let Some(first) = self.names.insert(name.clone(), here.clone()) {
-            let message = format!("another check is called `{name}` already, at {first}");
+            let message = format!(
+                "another check is called `{name}` already, at {}",
+                told(first)
+            );
             let help = "give each a `name` of its own";
             self.mistakes
                 .push(Mistake::at(source, place("name"), &message).help(help));
         } else if let Some(first) = self.labels.insert(label.clone(), here) {
             let message = format!(
-                "`{name}` becomes `{label}` in perfdata, as does another check, at {first}"
+                "`{name}` becomes `{label}` in perfdata, as does another check, at {}",
+                told(first)
             );
             let help = "give one of them a `label` of its own";
             self.mistakes
@@ -378,6 +391,26 @@ impl Reader {
             runbook: text(common.runbook, &defaults.runbook),
             base: source.base.clone(),
         });
+    }
+}
+
+/// Finds strings under keys that are called secret, in a table and the tables in it.
+fn literal_secrets<'k, 's: 'k>(
+    pairs: impl IntoIterator<Item = &'k Pair<'s>>,
+    found: &mut dyn FnMut(&str),
+) {
+    for (key, value) in pairs {
+        match value.get_ref() {
+            DeValue::String(_) if is_named_secret(key.get_ref()) => found(key.get_ref()),
+            DeValue::Table(inner) => {
+                for (key, value) in inner {
+                    if value.get_ref().is_str() && is_named_secret(key.get_ref()) {
+                        found(key.get_ref());
+                    }
+                }
+            }
+            _ => (),
+        }
     }
 }
 

@@ -84,23 +84,29 @@ impl schemars::JsonSchema for Secret {
     }
 }
 
+/// Words for what is secret.
+const WORDS: [&str; 9] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "authorization",
+    "credential",
+    "api_key",
+    "cookie",
+];
+
+/// Whether a key's name says that its value is secret.
+pub fn is_named_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    WORDS.iter().any(|word| key.contains(word))
+}
+
 /// Whether a key's name says, or nearly says, that its value is secret.
 pub fn is_secret_key(key: &str) -> bool {
-    const WORDS: [&str; 9] = [
-        "password",
-        "passwd",
-        "passphrase",
-        "secret",
-        "token",
-        "authorization",
-        "credential",
-        "api_key",
-        "cookie",
-    ];
-    let key = key.to_lowercase();
-    WORDS
-        .iter()
-        .any(|word| key.contains(word) || strsim::jaro_winkler(&key, word) > 0.85)
+    let like = |word: &&str| strsim::jaro_winkler(&key.to_ascii_lowercase(), word) > 0.85;
+    is_named_secret(key) || WORDS.iter().any(like)
 }
 
 #[cfg(test)]

@@ -72,8 +72,8 @@ pub fn exchange(
         .allow_non_standard_methods(true)
         .user_agent(concat!("koshu/", env!("CARGO_PKG_VERSION")))
         .accept_encoding("identity")
-        .input_buffer_size(64 << 10)
-        .output_buffer_size(16 << 10)
+        .input_buffer_size(16 << 10)
+        .output_buffer_size(4 << 10)
         .build();
     let dialler = Dialler {
         reach: reach.clone(),

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Times koshu beside the classic plugins and prints the table of benches/README.md.
+# Needs: hyperfine, python3, nginx, nsd, openssl, and Debian's monitoring-plugins-basic and -standard.
+# Usage: benches/run.sh [BINARY]     (default: the static release binary)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+koshu=$(realpath "${1:-target/x86_64-unknown-linux-musl/release/koshu}")
+plugins=/usr/lib/nagios/plugins
+export PATH="$PATH:/usr/sbin"
+at=$(mktemp -d)
+pids=()
+trap 'kill "${pids[@]}" 2>/dev/null; rm -rf "$at"' EXIT
+port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+http=$(port) https=$(port) pages=$(port) silence=$(port) dns=$(port)
+openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -days 90 \
+  -keyout "$at/key.pem" -out "$at/cert.pem" 2>/dev/null
+cat > "$at/nginx.conf" <<END
+daemon off; pid $at/pid; error_log $at/log; worker_processes 1; events { worker_connections 8192; }
+http { access_log off; client_body_temp_path $at/b; proxy_temp_path $at/p; fastcgi_temp_path $at/f;
+  uwsgi_temp_path $at/u; scgi_temp_path $at/s;
+  server { listen 127.0.0.1:$http backlog=4096; listen 127.0.0.1:$https ssl backlog=4096;
+    ssl_certificate $at/cert.pem; ssl_certificate_key $at/key.pem; location / { return 200 hello; } } }
+END
+printf '$ORIGIN bench.lab.\n$TTL 60\n@ IN SOA a b 1 60 60 60 60\n@ IN NS a\na IN A 127.0.0.1\nwww IN A 192.0.2.1\n' > "$at/zone"
+cat > "$at/nsd.conf" <<END
+server:
+ ip-address: 127.0.0.1@$dns
+ zonesdir: "$at"
+ database: ""
+ pidfile: "$at/nsd.pid"
+ xfrdfile: "$at/xfrd"
+ zonelistfile: "$at/list"
+ logfile: "$at/nsd.log"
+ username: ""
+ chroot: ""
+remote-control:
+ control-enable: no
+zone:
+ name: bench.lab
+ zonefile: zone
+END
+nginx -p "$at" -c "$at/nginx.conf" >/dev/null 2>&1 & pids+=($!)
+nsd -d -c "$at/nsd.conf" >/dev/null 2>&1 & pids+=($!)
+python3 benches/serve.py "$pages" "$silence" & pids+=($!)
+sleep 1
+
+list() { # COUNT URL KEYS → a list of so many http checks
+  python3 - "$@" > "$at/$1-${2//[^a-z0-9]/}.toml" <<'END'
+import sys
+count, url, keys = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+for number in range(count):
+    print(f"[[check]]\nname = 'check {number}'\ntype = 'http'\nurl = '{url}{number}'\n{keys}")
+END
+  echo "$at/$1-${2//[^a-z0-9]/}.toml"
+}
+
+row() { # WHAT BOUND OURS THEIRS
+  hyperfine -N -i --warmup 5 --runs "${RUNS:-100}" --export-json "$at/r.json" "$3" "$4" >/dev/null 2>&1
+  python3 - "$1" "$2" "$at/r.json" <<'END'
+import json, sys
+ours, theirs = json.load(open(sys.argv[3]))["results"]
+cpu = lambda it: it["user"] + it["system"]
+ratio = ours["median"] / theirs["median"]
+print(f"| {sys.argv[1]} | {sys.argv[2]} | {ratio:.2f} | {cpu(ours) / cpu(theirs):.2f} | {ours['median'] * 1e3:.2f} ms | {theirs['median'] * 1e3:.2f} ms |")
+END
+}
+
+alone() { # WHAT BOUND COMMAND…
+  local what=$1 bound=$2; shift 2
+  /usr/bin/time -o "$at/t" -f '%e %U %S %M' "$@" >/dev/null 2>&1 || true
+  tail -n 1 "$at/t" | while read -r wall user sys rss; do
+    echo "| $what | $bound | $wall s | $(python3 -c "print(round($user + $sys, 2))") s | $((rss / 1024)) MiB |"
+  done
+}
+
+lsb=$(. /etc/os-release; echo "$PRETTY_NAME")
+echo "$("$koshu" --version), $(stat -c %s "$koshu") bytes; $lsb, $(nproc) cores, $(ls -d /proc/[0-9]* | wc -l) processes"
+echo
+echo "| what | bound (wall) | wall ÷ peer | CPU ÷ peer | koshu, median | peer, median |"
+echo "|---|---|---|---|---|---|"
+row '`--version` beside check_dummy' '1.0' "$koshu --version" "$plugins/check_dummy 0"
+row '`tcp` beside check_tcp' '1.1' "$koshu tcp 127.0.0.1:$http" "$plugins/check_tcp -H 127.0.0.1 -p $http"
+row '`http` beside check_http' '1.1' "$koshu http http://127.0.0.1:$http/" "$plugins/check_http -H 127.0.0.1 -p $http"
+row '`http` with TLS beside check_http -S' '1.1' "$koshu http https://127.0.0.1:$https/ ca=$at/cert.pem" "$plugins/check_http -H 127.0.0.1 -p $https -S"
+row '`cert` beside check_http -C' '1.2' "$koshu cert 127.0.0.1:$https ca=$at/cert.pem" "$plugins/check_http -H 127.0.0.1 -p $https -S -C 30"
+row '`disk /` beside check_disk' '1.5' "$koshu disk / used=98%,99%" "$plugins/check_disk -w 2% -c 1% -p /"
+row '`dns` through one server beside check_dig' '0.2' "$koshu dns www.bench.lab via=127.0.0.1:$dns record=A" "$plugins/check_dig -H 127.0.0.1 -p $dns -l www.bench.lab"
+row '`process` beside check_procs' '0.3' "$koshu process match=nginx" "$plugins/check_procs -C nginx -c 1:"
+for _ in $(seq 2000); do sleep 600 & done; sleepers=$(jobs -p | tail -n 2000)
+RUNS=20 row '`process` at 2,000 processes' '0.3' "$koshu process match=nginx" "$plugins/check_procs -C nginx -c 1:"
+kill $sleepers; wait $sleepers 2>/dev/null || true
+fast=$(list 1000 "http://127.0.0.1:$http/" "")
+seq 1000 > "$at/thousand"
+RUNS=5 row '1,000 fast pages beside xargs -P10 check_http' '0.5' "$koshu run -c $fast" "xargs -a $at/thousand -P 10 -I{} $plugins/check_http -H 127.0.0.1 -p $http -u /{}"
+secure=$(list 200 "https://127.0.0.1:$https/" "ca = '$at/cert.pem'")
+seq 200 > "$at/twohundred"
+RUNS=5 row '200 pages with TLS beside xargs -P10 check_http -S' '–' "$koshu run -c $secure" "xargs -a $at/twohundred -P 10 -I{} $plugins/check_http -H 127.0.0.1 -p $https -S -u /{}"
+echo
+echo "| what | bound | wall | CPU | peak memory |"
+echo "|---|---|---|---|---|"
+alone '20 endpoints that never answer, 2 s' '2.2 s' "$koshu" run -c "$(list 20 "http://127.0.0.1:$silence/" "timeout = '2s'")"
+alone '1,000 endpoints that never answer, 2 s' '2.6 s' "$koshu" run -c "$(list 1000 "http://127.0.0.1:$silence/" "timeout = '2s'")"
+alone '200 pages of 0.5 s' '0.65 s' "$koshu" run -c "$(list 200 "http://127.0.0.1:$pages/0.5/" "")"
+alone '10,000 pages of 0.2 s' '3 s, 192 MiB' "$koshu" run -c "$(list 10000 "http://127.0.0.1:$pages/0.2/" "")"
+alone '1,000 fast pages' '24 MiB' "$koshu" run -c "$fast"
+alone '100 fast pages' 'linear' "$koshu" run -c "$(list 100 "http://127.0.0.1:$http/" "")"
+alone '10,000 fast pages' 'linear' "$koshu" run -c "$(list 10000 "http://127.0.0.1:$http/" "")"
+alone 'load and validate 10,000 checks' '0.1 s' "$koshu" validate -c "$(list 10000 "http://127.0.0.1:$http/" "time = '1s,3s'")"
+alone 'one `tcp` check' '6 MiB' "$koshu" tcp "127.0.0.1:$http"
+python3 - > "$at/local.toml" <<'END'
+for number in range(25):
+    print(f"[[check]]\nname = 'disk {number}'\ntype = 'disk'\npath = '/'\n[[check]]\nname = 'process {number}'\ntype = 'process'\nmatch = 'nginx'")
+END
+alone '50 local checks' '10 ms' "$koshu" run -c "$at/local.toml"
