@@ -180,25 +180,27 @@ impl Exit {
 
 /// The whole command line, with a subcommand for each type.
 pub fn command() -> clap::Command {
-    let adhoc = TYPES.iter().map(|kind| {
-        let target = kind.targets[0].to_uppercase();
-        let command = clap::Command::new(kind.name)
-            .about(format!(
-                "Run one {} check: TARGET is its {target}",
-                kind.name
-            ))
-            .arg(
-                Arg::new("words")
-                    .value_names(["TARGET", "KEY=VALUE"])
-                    .num_args(0..)
-                    .help(format!(
-                        "The {} first, then keys as in a list; koshu explain {} shows them",
-                        kind.targets[0], kind.name
-                    )),
-            );
-        Options::augment_args(command)
-    });
-    Cli::command().subcommands(adhoc)
+    Cli::command().subcommands(TYPES.iter().map(|kind| ad_hoc(kind)))
+}
+
+/// The subcommand of one type.
+fn ad_hoc(kind: &Type) -> clap::Command {
+    let target = kind.targets[0];
+    let words = Arg::new("words")
+        .value_names(["TARGET", "KEY=VALUE"])
+        .num_args(0..)
+        .help(format!(
+            "The {target} first, then keys as in a list; koshu explain {} shows them",
+            kind.name
+        ));
+    let command = clap::Command::new(kind.name)
+        .about(format!(
+            "Run one {} check: TARGET is its {}",
+            kind.name,
+            target.to_uppercase()
+        ))
+        .arg(words);
+    Options::augment_args(command)
 }
 
 /// Reads the arguments.
@@ -206,17 +208,22 @@ pub fn command() -> clap::Command {
 /// # Errors
 /// clap's own, which includes help and version.
 pub fn parse(words: &[String]) -> Result<Cli, clap::Error> {
-    let matches = command().try_get_matches_from(words)?;
-    match matches.subcommand() {
-        Some((name, own)) if let Some(kind) = Type::named(name) => Ok(Cli {
-            command: Command::AdHoc(AdHoc {
-                kind,
-                words: words_of(own),
-                options: Options::from_arg_matches(own)?,
-            }),
-        }),
-        _ => Cli::from_arg_matches(&matches),
+    // The other commands are not even built for an ad-hoc check, which is to start at once.
+    if let Some(kind) = words.get(1).and_then(|it| Type::named(it)) {
+        let matches = clap::Command::new("koshu")
+            .subcommand(ad_hoc(kind))
+            .try_get_matches_from(words)?;
+        if let Some((_, own)) = matches.subcommand() {
+            return Ok(Cli {
+                command: Command::AdHoc(AdHoc {
+                    kind,
+                    words: words_of(own),
+                    options: Options::from_arg_matches(own)?,
+                }),
+            });
+        }
     }
+    Cli::from_arg_matches(&command().try_get_matches_from(words)?)
 }
 
 fn words_of(matches: &ArgMatches) -> Vec<String> {

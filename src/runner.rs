@@ -50,6 +50,8 @@ const TICK: Duration = Duration::from_millis(2);
 const BEAT: Duration = Duration::from_millis(50);
 /// The most checks at once; more would need memory without being faster.
 const MOST: usize = 2048;
+/// So many workers begin, before anything is known of how long checks wait.
+const FEW: usize = 8;
 /// A worker's stack; only what is used takes memory.
 const STACK: usize = 1 << 20;
 
@@ -160,7 +162,11 @@ impl Supervisor {
             alarms: BinaryHeap::new(),
             again: BinaryHeap::new(),
             workers: 0,
-            most: orders.parallel.unwrap_or_else(|| room().min(MOST)).max(1),
+            most: match orders.parallel {
+                Some(most) => most.max(1),
+                None if plan.jobs.len() <= FEW => FEW,
+                None => room().min(MOST),
+            },
             done: 0,
             taken: 0,
         }
@@ -168,8 +174,7 @@ impl Supervisor {
 
     /// Until every job is done, the deadline comes, or somebody wants it stopped.
     fn supervise(&mut self, orders: &mut Orders) -> Option<String> {
-        let few = 4 * thread::available_parallelism().map_or(1, usize::from);
-        self.hire(few.min(self.tasks.len()).min(self.most));
+        self.hire(FEW.min(self.tasks.len()).min(self.most));
         let mut tick = Tick::now();
         let mut beat = Instant::now();
         while self.done < self.tasks.len() {

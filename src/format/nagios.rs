@@ -130,14 +130,20 @@ fn lines(entry: &Entry, single: bool, details: usize) -> Vec<String> {
 
 /// "do: power-cycle outlet 7 (network team, https://wiki.example.jp/router)".
 pub fn to_do(entry: &Entry) -> Option<String> {
-    let who = [&entry.owner, &entry.runbook];
-    let who: Vec<&str> = who.into_iter().flatten().map(String::as_str).collect();
-    match (&entry.action, &who[..]) {
-        (None, []) => None,
-        (Some(action), []) => Some(format!("do: {action}")),
-        (Some(action), who) => Some(format!("do: {action} ({})", who.join(", "))),
-        (None, who) => Some(format!("see: {}", who.join(", "))),
-    }
+    let said = [
+        ("do", &entry.action),
+        ("ask", &entry.owner),
+        ("see", &entry.runbook),
+    ];
+    let mut said = said
+        .into_iter()
+        .filter_map(|(word, it)| Some((word, it.as_ref()?)));
+    let (word, first) = said.next()?;
+    let rest: Vec<&str> = said.map(|(_, it)| it.as_str()).collect();
+    Some(match rest[..] {
+        [] => format!("{word}: {first}"),
+        _ => format!("{word}: {first} ({})", rest.join(", ")),
+    })
 }
 
 /// Perfdata in the list's order, and how many metrics did not fit.

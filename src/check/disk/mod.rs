@@ -192,7 +192,7 @@ impl Disk {
             ([], _) => Outcome::default(),
             ([(one, space)], 1) => Outcome::new(&described(one, space)),
             ([(first, space), ..], count) => Outcome::new(&format!(
-                "{count} file systems, fullest {}",
+                "{count} file systems, fullest: {}",
                 described(first, space)
             )),
         };
@@ -257,9 +257,10 @@ impl Disk {
         if let Some(free) = &self.free {
             let metric = Metric::new(label("free"), space.available as f64, Unit::Bytes);
             let free_line = format!(
-                "{shown}: {} free of {}",
+                "{} free of {} on {}",
                 quantity::bytes(space.available as f64),
-                quantity::bytes(whole)
+                quantity::bytes(whole),
+                place(seen)
             );
             outcome.measure_as("free", metric.judged(free.of(whole)).max(whole), &free_line);
         }
@@ -276,9 +277,10 @@ impl Disk {
             let value = space.inodes_percent();
             let metric = Metric::new(label("inodes_pct"), round(value), Unit::Percent);
             let line = format!(
-                "{shown}: {}% of the inodes used, {} left",
+                "{}% of the inodes used, {} left on {}",
                 value.ceil(),
-                space.inodes_free
+                space.inodes_free,
+                place(seen)
             );
             outcome.measure_as("inodes", metric.judged(limits), &line);
         }
@@ -290,24 +292,29 @@ fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// "/var: 91% used, 8.1 of 90.0 GiB free"; percentages rounded up, as df does.
+/// "91% used, 8.1 GiB of 90.0 GiB free on /var"; percentages rounded up, as df does.
 fn described(seen: &Seen, space: &Space) -> String {
-    let path = seen.path.display();
-    let on = match seen.path == seen.mount.point {
-        true => String::new(),
-        false => format!(" (on {})", seen.mount.point.display()),
-    };
     let read_only = if seen.mount.read_only {
         ", read-only"
     } else {
         ""
     };
     format!(
-        "{path}{on}: {}% used, {} of {} free{read_only}",
+        "{}% used, {} of {} free on {}{read_only}",
         space.used_percent().ceil(),
         quantity::bytes(space.available as f64),
         quantity::bytes(space.whole()),
+        place(seen)
     )
+}
+
+/// The path, and where its file system is mounted when that is elsewhere.
+fn place(seen: &Seen) -> String {
+    let (path, point) = (seen.path.display(), seen.mount.point.display());
+    match seen.path == seen.mount.point {
+        true => format!("{path}"),
+        false => format!("{point} (where {path} is)"),
+    }
 }
 
 #[cfg(test)]
@@ -374,7 +381,7 @@ mod tests {
     fn inodes_run_out_too() {
         assert_eq!(judged("inodes = '40%,90%'").state(), State::Warning);
         let outcome = judged("inodes = '10%,40%'");
-        assert_eq!(outcome.line(), "/: 50% of the inodes used, 50 left");
+        assert_eq!(outcome.line(), "50% of the inodes used, 50 left on /");
     }
 
     #[test]
