@@ -8,6 +8,7 @@ use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity::{self, Unit};
 use crate::model::range::Range;
 use crate::model::state::State;
+use crate::net::dial::dial;
 use crate::net::tls::{self, Peer};
 use crate::net::x509::Certificate;
 use crate::net::{self, Family, Fault};
@@ -364,7 +365,7 @@ impl Cert {
 fn observe(addresses: &[SocketAddr], name: &str, deadline: Instant) -> Vec<View> {
     let look = |address: &SocketAddr| {
         let start = Instant::now();
-        let peer = net::dial(&[*address], deadline).and_then(|dialled| {
+        let peer = dial(&[*address], deadline).and_then(|dialled| {
             let who = address.to_string();
             match tls::handshake(dialled.stream, name, &who) {
                 Ok((_, peer)) | Err((_, Some(peer))) => Ok(peer),

@@ -8,7 +8,8 @@ use crate::model::pattern::Pattern;
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::model::text;
-use crate::net::{self, Conn, Family, Fault};
+use crate::net::dial::{Conn, dial};
+use crate::net::{self, Family, Fault};
 use serde::Deserialize;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -90,7 +91,7 @@ impl Tcp {
         let (host, port) = net::split_port(&self.host);
         let port = port.or(self.port).unwrap_or_default();
         let addresses = net::resolve(host, port, self.family, cx.deadline)?;
-        let dialled = net::dial(&addresses, cx.deadline)?;
+        let dialled = dial(&addresses, cx.deadline)?;
         let who = dialled.peer.to_string();
         let mut conn = match self.tls {
             false => Conn::Plain(dialled.stream),

@@ -2,8 +2,9 @@
 //!
 //! The only file that knows ureq's transport traits, which are outside its semantic versioning.
 
+use crate::net::dial::{Conn, dial};
 use crate::net::tls::Peer;
-use crate::net::{self, Conn, Family, Fault};
+use crate::net::{self, Family, Fault};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -201,7 +202,7 @@ impl Dialler {
             None => (name, port),
         };
         let addresses = net::resolve(host, port, family, deadline)?;
-        let dialled = net::dial(&addresses, deadline)?;
+        let dialled = dial(&addresses, deadline)?;
         let who = match host.parse::<IpAddr>() {
             Ok(_) => dialled.peer.to_string(),
             Err(_) => format!("{host} ({})", dialled.peer),

@@ -1,5 +1,6 @@
 //! One DNS question to one server: own datagrams, so that nothing is cached in between.
 
+use crate::net::dial::dial;
 use crate::net::{Fault, fault, left};
 use anyhow::anyhow;
 use hickory_proto::op::{Edns, Message, MessageType, Query, ResponseCode};
@@ -182,7 +183,7 @@ fn over_tcp(
 ) -> Result<Message, Fault> {
     let who = format!("{server} (TCP)");
     let told = |error: io::Error| fault(&error, &who, "waiting for its answer");
-    let mut stream = super::dial(&[server], deadline)?.stream;
+    let mut stream = dial(&[server], deadline)?.stream;
     let (id, bytes) = question(name, kind)?;
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     let framed: Vec<u8> = length.to_be_bytes().into_iter().chain(bytes).collect();

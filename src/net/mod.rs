@@ -1,20 +1,18 @@
 //! What checks share on the network: names, dialling with a deadline, and the line between the world's faults and ours.
 
 pub mod agent;
+pub mod dial;
 pub mod dns;
 pub mod tls;
 pub mod x509;
 
 use crate::model::outcome::{Code, Outcome, code};
-use crate::model::quantity;
 use crate::model::state::State;
 use anyhow::anyhow;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::Deserialize;
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -268,217 +266,6 @@ pub fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// A connection, and the addresses that were tried in vain before it.
-#[derive(Debug)]
-pub struct Dialled {
-    pub stream: Stream,
-    pub peer: SocketAddr,
-    /// One sentence for each address that failed or stayed silent.
-    pub passed_over: Vec<String>,
-}
-
-/// How long one address may be silent before the next one is tried too (RFC 8305, section 8).
-const STAGGER: Duration = Duration::from_millis(250);
-
-/// Connects to the first address that answers; tries the next one after 250 ms of silence.
-///
-/// # Errors
-/// When the deadline comes or every address fails.
-pub fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<Dialled, Fault> {
-    let mut waiting: Vec<(SocketAddr, rustix::fd::OwnedFd, Instant)> = Vec::new();
-    let mut failed: Vec<(SocketAddr, io::Error)> = Vec::new();
-    let mut next = addresses.iter();
-    let mut start = Instant::now();
-    loop {
-        let now = Instant::now();
-        if waiting.is_empty() || now >= start {
-            match next.next() {
-                Some(address) => {
-                    match begin(*address) {
-                        Ok(socket) => waiting.push((*address, socket, now)),
-                        Err(error) => failed.push((*address, error)),
-                    }
-                    start = now + STAGGER;
-                    if waiting.is_empty() {
-                        continue;
-                    }
-                }
-                None if waiting.is_empty() => return Err(all_failed(failed)),
-                None => start = deadline,
-            }
-        }
-        if now >= deadline {
-            return Err(silent(&waiting, &failed));
-        }
-        let until = start.min(deadline).saturating_duration_since(now);
-        let mut polled: Vec<PollFd> = waiting
-            .iter()
-            .map(|(_, socket, _)| PollFd::new(socket, PollFlags::OUT))
-            .collect();
-        let wait = Timespec::try_from(until).unwrap_or_default();
-        match poll(&mut polled, Some(&wait)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => (),
-            Err(error) => return Err(Fault::Me(anyhow!("cannot wait for a socket: {error}"))),
-        }
-        let ready = polled.iter().position(|it| !it.revents().is_empty());
-        drop(polled);
-        if let Some(index) = ready {
-            let (peer, socket, _) = waiting.remove(index);
-            match rustix::net::sockopt::socket_error(&socket) {
-                Ok(Ok(())) => {
-                    let stream = Stream::new(TcpStream::from(socket), deadline)
-                        .map_err(|it| fault(&it, &peer.to_string(), "connecting"))?;
-                    return Ok(Dialled {
-                        stream,
-                        peer,
-                        passed_over: passed_over(&waiting, &failed),
-                    });
-                }
-                Ok(Err(error)) | Err(error) => failed.push((peer, error.into())),
-            }
-            start = Instant::now();
-        }
-    }
-}
-
-/// Starts to connect without waiting.
-fn begin(address: SocketAddr) -> io::Result<rustix::fd::OwnedFd> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    match rustix::net::connect(&socket, &address) {
-        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn passed_over(
-    waiting: &[(SocketAddr, rustix::fd::OwnedFd, Instant)],
-    failed: &[(SocketAddr, io::Error)],
-) -> Vec<String> {
-    let failed = failed
-        .iter()
-        .map(|(address, error)| fault(error, &address.to_string(), "connecting").to_string());
-    let silent = waiting.iter().map(|(address, _, since)| {
-        let waited = quantity::seconds(since.elapsed().as_secs_f64());
-        format!("{address} did not answer for {waited}")
-    });
-    failed.chain(silent).collect()
-}
-
-fn all_failed(mut failed: Vec<(SocketAddr, io::Error)>) -> Fault {
-    let Some((last, error)) = failed.pop() else {
-        return Fault::Me(anyhow!("no address to connect to"));
-    };
-    let others = passed_over(&[], &failed);
-    match fault(&error, &last.to_string(), "connecting") {
-        Fault::World { code, text } if !others.is_empty() => {
-            Fault::world(code, format!("{text}; {}", others.join("; ")))
-        }
-        fault => fault,
-    }
-}
-
-fn silent(
-    waiting: &[(SocketAddr, rustix::fd::OwnedFd, Instant)],
-    failed: &[(SocketAddr, io::Error)],
-) -> Fault {
-    let silent: Vec<String> = waiting.iter().map(|it| it.0.to_string()).collect();
-    let mut text = format!("no answer in time, connecting to {}", silent.join(" and "));
-    for line in passed_over(&[], failed) {
-        text.push_str("; ");
-        text.push_str(&line);
-    }
-    Fault::Late(text)
-}
-
-/// A TCP connection of which every read and write ends at one deadline.
-#[derive(Debug)]
-pub struct Stream {
-    socket: TcpStream,
-    deadline: Instant,
-}
-
-impl Stream {
-    fn new(socket: TcpStream, deadline: Instant) -> io::Result<Stream> {
-        socket.set_nonblocking(false)?;
-        socket.set_nodelay(true)?;
-        Ok(Stream { socket, deadline })
-    }
-
-    fn left(&self) -> io::Result<Option<Duration>> {
-        match left(self.deadline) {
-            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-            left => Ok(Some(left)),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(self.left()?)?;
-        self.socket.read(buffer)
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(self.left()?)?;
-        self.socket.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A connection with or without TLS.
-pub enum Conn {
-    Plain(Stream),
-    Tls(Box<tls::Secured>),
-}
-
-impl fmt::Debug for Conn {
-    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        to.write_str(match self {
-            Conn::Plain(_) => "Plain",
-            Conn::Tls(_) => "Tls",
-        })
-    }
-}
-
-impl Read for Conn {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Conn::Plain(stream) => stream.read(buffer),
-            Conn::Tls(stream) => match stream.read(buffer) {
-                // Many servers hang up without close_notify; the length of what they sent is judged above.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                result => result,
-            },
-        }
-    }
-}
-
-impl Write for Conn {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Conn::Plain(stream) => stream.write(bytes),
-            Conn::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Conn::Plain(stream) => stream.flush(),
-            Conn::Tls(stream) => stream.flush(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -517,26 +304,5 @@ mod tests {
             told(io::ErrorKind::AddrNotAvailable),
             Fault::Me(_)
         ));
-    }
-
-    #[test]
-    fn a_dead_address_does_not_eat_the_timeout() {
-        let alive = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let alive = alive.local_addr().expect("bound");
-        let dead: SocketAddr = "[::1]:1".parse().expect("an address");
-        let deadline = Instant::now() + Duration::from_secs(5);
-        // The listener is gone or not: what matters is that the dead one is named.
-        match dial(&[dead, alive], deadline) {
-            Ok(dialled) => assert!(dialled.passed_over[0].contains("[::1]:1")),
-            Err(fault) => assert!(fault.to_string().contains("[::1]:1")),
-        }
-    }
-
-    #[test]
-    fn a_deadline_that_has_passed_is_late() {
-        let past = Instant::now() - Duration::from_secs(1);
-        let address = "127.0.0.1:1".parse().expect("an address");
-        // Loopback refuses at once, so either answer is honest; it must not hang.
-        assert!(dial(&[address], past).is_err());
     }
 }

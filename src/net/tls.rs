@@ -2,8 +2,9 @@
 
 use crate::model::outcome::{Code, code};
 use crate::model::quantity;
+use crate::net::dial::Stream;
 use crate::net::x509::Certificate;
-use crate::net::{Fault, Stream, fault};
+use crate::net::{Fault, fault};
 use anyhow::{Context, anyhow};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

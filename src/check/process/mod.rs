@@ -1,5 +1,7 @@
 //! `process`: the processes that should run do, in the right number, and none of them is out of bounds.
 
+mod table;
+
 use crate::check::{Check, Context, Flaw, Type, flaw};
 use crate::model::limits::{Age, Count, Judges, Limits, Memory, Share};
 use crate::model::metric::Metric;
@@ -12,14 +14,14 @@ use crate::model::state::State;
 use anyhow::{Context as _, anyhow};
 use serde::Deserialize;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::OnceLock;
+use table::{Processes, Running, own};
+
+pub use table::Table;
 
 pub const TYPE: Type = Type::of::<Process>(
     "process",
     &["match", "args"],
-    include_str!("../../checks/process.toml"),
+    include_str!("../../../checks/process.toml"),
     &[
         ("count", Unit::None),
         ("memory", Unit::Bytes),
@@ -76,153 +78,6 @@ pub struct Process {
 
 /// The states of proc(5).
 const STATES: &str = "RSDZTtWXxKPI";
-
-/// All processes, read once per run when the first check needs them.
-#[derive(Default)]
-pub struct Table(OnceLock<Result<Processes, String>>);
-
-struct Processes {
-    all: Vec<Running>,
-    /// Seconds since boot.
-    uptime: f64,
-}
-
-/// One process, as far as its `stat` tells (proc(5)).
-#[derive(Clone, Debug, Default)]
-struct Running {
-    pid: u32,
-    parent: u32,
-    /// At most 15 bytes of its name.
-    short: String,
-    state: char,
-    /// User and system time in ticks.
-    ticks: u64,
-    /// Ticks after boot.
-    start: u64,
-    /// Resident memory in bytes.
-    memory: u64,
-}
-
-impl Table {
-    fn read(&self) -> anyhow::Result<&Processes> {
-        let processes = self
-            .0
-            .get_or_init(|| read_all().map_err(|it| format!("{it:#}")));
-        processes.as_ref().map_err(|it| anyhow!(it.clone()))
-    }
-}
-
-fn read_all() -> anyhow::Result<Processes> {
-    let uptime = fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
-    let uptime = uptime.split(' ').next().and_then(|it| it.parse().ok());
-    let page = rustix::param::page_size() as u64;
-    let mut all = Vec::new();
-    let mut bytes = Vec::new();
-    let mut path = String::new();
-    for entry in fs::read_dir("/proc")
-        .context("cannot read /proc")?
-        .flatten()
-    {
-        let file = entry.file_name();
-        let Some(pid) = file.to_str().and_then(|it| it.parse::<u32>().ok()) else {
-            continue;
-        };
-        path.clear();
-        path.push_str("/proc/");
-        path.push_str(file.to_str().unwrap_or_default());
-        path.push_str("/stat");
-        // A process that ends while it is read is simply not there.
-        if read_into(&path, &mut bytes).is_ok()
-            && let Some(running) = parse_stat(pid, &bytes, page)
-        {
-            all.push(running);
-        }
-    }
-    Ok(Processes {
-        all,
-        uptime: uptime.context("/proc/uptime has no number")?,
-    })
-}
-
-/// Reads a small file of /proc in one go, without asking for its size first.
-fn read_into(path: &str, bytes: &mut Vec<u8>) -> rustix::io::Result<()> {
-    use rustix::fs::{Mode, OFlags};
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    bytes.resize(4096, 0);
-    let count = rustix::io::read(&file, &mut bytes[..])?;
-    bytes.truncate(count);
-    Ok(())
-}
-
-/// The name ends at the last `)`, because it may have brackets and blanks of its own.
-fn parse_stat(pid: u32, bytes: &[u8], page: u64) -> Option<Running> {
-    let open = bytes.iter().position(|it| *it == b'(')?;
-    let close = bytes.iter().rposition(|it| *it == b')')?;
-    let rest = std::str::from_utf8(bytes.get(close + 2..)?).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
-    Some(Running {
-        pid,
-        parent: fields.get(1)?.parse().ok()?,
-        short: String::from_utf8_lossy(bytes.get(open + 1..close)?).into_owned(),
-        state: fields.first()?.chars().next()?,
-        ticks: number(11)? + number(12)?,
-        start: number(19)?,
-        memory: number(21)? * page,
-    })
-}
-
-impl Running {
-    fn file(&self, name: &str) -> String {
-        format!("/proc/{}/{name}", self.pid)
-    }
-
-    /// The command line's words; none for kernel threads and processes that have gone.
-    fn words(&self) -> Vec<String> {
-        let bytes = fs::read(self.file("cmdline")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let words = text.trim_end_matches('\0').split('\0');
-        words
-            .map(str::to_owned)
-            .filter(|it| !it.is_empty())
-            .collect()
-    }
-
-    /// The whole name: where the kernel has cut it, from the command line, of a script its file.
-    fn name(&self) -> String {
-        if self.short.len() < 15 {
-            return self.short.clone();
-        }
-        let words = self.words();
-        let base = |word: &String| {
-            let name = Path::new(word).file_name()?.to_str()?.to_owned();
-            name.starts_with(&self.short).then_some(name)
-        };
-        words
-            .iter()
-            .take(2)
-            .find_map(base)
-            .unwrap_or(self.short.clone())
-    }
-
-    /// The effective user's number.
-    fn user(&self) -> Option<u32> {
-        Some(fs::metadata(self.file("")).ok()?.uid())
-    }
-
-    /// Seconds since it started.
-    fn age(&self, uptime: f64) -> f64 {
-        let ticks = rustix::param::clock_ticks_per_second() as f64;
-        (uptime - self.start as f64 / ticks).max(0.0)
-    }
-
-    /// % of one CPU over its whole life.
-    fn cpu(&self, uptime: f64) -> f64 {
-        let ticks = rustix::param::clock_ticks_per_second() as f64;
-        let age = self.age(uptime).max(1.0 / ticks);
-        100.0 * (self.ticks as f64 / ticks) / age
-    }
-}
 
 impl Check for Process {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
@@ -413,26 +268,6 @@ fn is_called(running: &Running, wanted: &str) -> bool {
     }
 }
 
-/// koshu, and the shells above it whose command line is koshu's own (`sh -c "koshu …"`, sudo, timeout).
-fn own(all: &[Running]) -> Vec<u32> {
-    let mut own = vec![std::process::id()];
-    let find = |pid: u32| all.iter().find(|it| it.pid == pid);
-    let mut next = find(own[0]).map(|it| it.parent);
-    let called = find(own[0]).and_then(|it| it.words().into_iter().next());
-    let called = called.as_deref().map(Path::new).and_then(Path::file_name);
-    let Some(called) = called.and_then(|it| it.to_str()) else {
-        return own;
-    };
-    while let Some(parent) = next.and_then(find) {
-        if !parent.words().join(" ").contains(called) {
-            break;
-        }
-        own.push(parent.pid);
-        next = Some(parent.parent);
-    }
-    own
-}
-
 /// The number of a user, by /etc/passwd where it is a name.
 fn user_number(user: &str) -> anyhow::Result<u32> {
     if let Ok(number) = user.parse() {
@@ -469,19 +304,6 @@ mod tests {
             memory,
             ..Running::default()
         }
-    }
-
-    #[test]
-    fn names_may_have_brackets_blanks_and_line_ends() {
-        let stat = b"42 (a) b\n(c)) S 7 0 0 0 0 0 0 0 0 0 5 6 0 0 0 0 2 0 900 0 3 0 0";
-        let parsed = parse_stat(42, stat, 4096).expect("a stat line");
-        assert_eq!(parsed.short, "a) b\n(c)");
-        assert_eq!((parsed.state, parsed.parent), ('S', 7));
-        assert_eq!(
-            (parsed.ticks, parsed.start, parsed.memory),
-            (11, 900, 12288)
-        );
-        assert!(parse_stat(1, b"1 (x", 4096).is_none());
     }
 
     #[test]

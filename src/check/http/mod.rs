@@ -1,5 +1,8 @@
 //! `http`: a page answers with the status, headers and body that it should have.
 
+mod request;
+mod url;
+
 use crate::check::{Check, Context, Flaw, Type, flaw};
 use crate::model::limits::{Limits, Size, Time};
 use crate::model::list::List;
@@ -13,17 +16,19 @@ use crate::model::text;
 use crate::net::agent::{self, Reach, Response};
 use crate::net::{self, Family, Fault};
 use anyhow::Context as _;
+use request::{FieldName, Status, Verb};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ureq::http::{self, HeaderMap, Method, Uri, header};
+use ureq::http::{self, HeaderMap, Method, header};
+use url::{Url, location};
 
 pub const TYPE: Type = Type::of::<Http>(
     "http",
     &["url"],
-    include_str!("../../checks/http.toml"),
+    include_str!("../../../checks/http.toml"),
     &[("time", Unit::Seconds), ("size", Unit::Bytes)],
     &[CODES, net::CODES, net::tls::CODES],
 );
@@ -118,187 +123,6 @@ pub struct Http {
 const MOST: u64 = 4 << 20;
 const MOST_REDIRECTS: usize = 10;
 
-/// An absolute URL of scheme http or https.
-#[derive(Debug)]
-struct Url {
-    uri: Uri,
-    /// User information of the URL, which becomes basic authentication.
-    login: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for Url {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
-        let text = String::deserialize(from)?;
-        url(&text).map_err(serde::de::Error::custom)
-    }
-}
-
-fn url(text: &str) -> Result<Url, String> {
-    let shown = text::without_userinfo(text);
-    let (scheme, rest) = match text.split_once("://") {
-        Some(("http" | "https", rest)) => text.split_at(text.len() - rest.len()),
-        Some(_) => return Err(format!("\"{shown}\" is neither http:// nor https://")),
-        None => {
-            return Err(format!(
-                "\"{shown}\" is no URL, write http://{shown} or https://{shown}"
-            ));
-        }
-    };
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    let (login, rest) = match authority.rfind('@') {
-        Some(at) => (Some(rest[..at].to_owned()), &rest[at + 1..]),
-        None => (None, rest),
-    };
-    let rest = rest.split('#').next().unwrap_or_default();
-    let escaped = escape(rest);
-    let uri: Uri = format!("{scheme}{escaped}")
-        .parse()
-        .map_err(|it| format!("\"{shown}\" is no URL: {it}"))?;
-    let authority = uri.authority().map_or("", |it| it.as_str());
-    let port = authority.rsplit_once(']').map_or(authority, |it| it.1);
-    match uri.host() {
-        None | Some("") => Err(format!("\"{shown}\" has no host")),
-        Some(_) if port.contains(':') && uri.port_u16().is_none() => {
-            Err(format!("\"{shown}\" has a port that is no number"))
-        }
-        Some(_) => Ok(Url { uri, login }),
-    }
-}
-
-/// Percent-encodes what may not stand in a path or query as it is (RFC 3986, section 2.1).
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'!'..=b'~'
-                if !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'}') =>
-            {
-                escaped.push(byte as char)
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
-}
-
-impl schemars::JsonSchema for Url {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Url".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "format": "uri", "title": "URL", "pattern": "^https?://" })
-    }
-}
-
-/// A request method (RFC 9110, section 9).
-#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-struct Verb(Method);
-
-impl TryFrom<String> for Verb {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Verb, String> {
-        Method::from_bytes(text.as_bytes())
-            .map(Verb)
-            .map_err(|_| format!("{text:?} is not a method, expected one such as \"HEAD\""))
-    }
-}
-
-/// A header's name (RFC 9110, section 5.1).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, schemars::JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-struct FieldName(String);
-
-impl TryFrom<String> for FieldName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<FieldName, String> {
-        match http::HeaderName::from_bytes(text.as_bytes()) {
-            Ok(_) => Ok(FieldName(text)),
-            Err(_) => Err(format!("{text:?} is not the name of a header")),
-        }
-    }
-}
-
-/// A status, a class, or a range of statuses: `200`, `"2xx"`, `"200-299"`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Status {
-    from: u16,
-    to: u16,
-}
-
-impl Status {
-    fn has(&self, status: u16) -> bool {
-        (self.from..=self.to).contains(&status)
-    }
-}
-
-impl std::str::FromStr for Status {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Status, String> {
-        let number = |text: &str| {
-            let number = text.trim().parse::<u16>().ok();
-            number.filter(|it| (100..=999).contains(it))
-        };
-        let pair = match (text.strip_suffix("xx"), text.split_once('-')) {
-            (Some(class), _) => number(&format!("{class}00")).map(|it| (it, it + 99)),
-            (None, Some((from, to))) => number(from).zip(number(to)),
-            (None, None) => number(text).map(|it| (it, it)),
-        };
-        match pair {
-            Some((from, to)) if from <= to => Ok(Status { from, to }),
-            _ => Err(format!(
-                "\"{text}\" is not a status, expected 200, \"2xx\" or \"200-299\""
-            )),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Status {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Status, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Status;
-
-            fn expecting(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
-                to.write_str("a status: 200, \"2xx\" or \"200-299\"")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Status, E> {
-                text.parse().map_err(E::custom)
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Status, E> {
-                self.visit_str(&number.to_string())
-            }
-        }
-        from.deserialize_any(Visitor)
-    }
-}
-
-impl schemars::JsonSchema for Status {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Status".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "title": "status", "type": ["integer", "string"] })
-    }
-}
-
 /// What a redirect means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -370,15 +194,16 @@ impl Http {
         let mut method = self.method.clone().map_or(default, |it| it.0);
         let mut data = self.data.clone().unwrap_or_default().into_bytes();
         let (mut followed, mut stuck) = (Vec::new(), None);
-        let origin = origin(&uri);
+        let home = url::origin(&uri);
         loop {
-            let at_home = origin == self::origin(&uri);
+            let at_home = home == url::origin(&uri);
             let mut reach = self.reach(cx);
             if !at_home {
                 reach.address = None;
             }
-            let request = request(&uri, &method, &data, &headers, login.as_deref(), at_home)
-                .map_err(Fault::Me)?;
+            let request =
+                request::request(&uri, &method, &data, &headers, login.as_deref(), at_home)
+                    .map_err(Fault::Me)?;
             let response = agent::exchange(request, &reach, MOST)?;
             let next = match self.redirect {
                 Redirect::Follow if !self.wants(response.status) => location(&uri, &response),
@@ -460,10 +285,10 @@ impl Http {
         let login = match (&self.user, &self.password, &self.url.login) {
             (Some(user), Some(password), _) => format!("{user}:{}", cx.secret(password)?),
             (Some(user), None, _) => format!("{user}:"),
-            (None, _, Some(login)) => unescape(login),
+            (None, _, Some(login)) => url::unescape(login),
             (None, _, None) => return Ok(None),
         };
-        Ok(Some(format!("Basic {}", base64(login.as_bytes()))))
+        Ok(Some(format!("Basic {}", request::base64(login.as_bytes()))))
     }
 
     fn request_headers(&self, cx: &Context) -> anyhow::Result<Vec<(String, String)>> {
@@ -604,156 +429,6 @@ fn values<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h [u8]> {
         .collect()
 }
 
-/// Names are written as people know them, because there are devices that compare them to the letter.
-fn request(
-    uri: &Uri,
-    method: &Method,
-    data: &[u8],
-    headers: &[(String, String)],
-    login: Option<&str>,
-    at_home: bool,
-) -> anyhow::Result<http::Request<Vec<u8>>> {
-    // What may be secret goes only to whom it was meant for (RFC 9110, section 15.4).
-    let own = if at_home { headers } else { &[] };
-    let login = login.filter(|_| at_home);
-    let host = host_header(uri);
-    let form = (!data.is_empty()).then_some("application/x-www-form-urlencoded");
-    let usual = [
-        ("Host", Some(host.as_str())),
-        (
-            "User-Agent",
-            Some(concat!("koshu/", env!("CARGO_PKG_VERSION"))),
-        ),
-        ("Accept", Some("*/*")),
-        ("Accept-Encoding", Some("identity")),
-        ("Connection", Some("close")),
-        ("Authorization", login),
-        ("Content-Type", form),
-    ];
-    let mut request = http::Request::builder().method(method).uri(uri);
-    for (name, value) in usual {
-        let given = own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
-        if let (Some(value), false) = (value, given) {
-            request = ureq_proto::client::header_raw(request, name, value.as_bytes());
-        }
-    }
-    for (name, value) in own {
-        http::HeaderValue::from_str(value).map_err(|_| {
-            anyhow::anyhow!("the value of header {name} has characters that headers cannot have")
-        })?;
-        request = ureq_proto::client::header_raw(request, name, value.as_bytes());
-    }
-    request
-        .body(data.to_vec())
-        .context("the request cannot be written")
-}
-
-/// The host, and the port where it is not the scheme's own (RFC 9110, section 7.2).
-fn host_header(uri: &Uri) -> String {
-    let host = uri.host().unwrap_or_default();
-    match (uri.scheme_str(), uri.port_u16()) {
-        (_, None) | (Some("http"), Some(80)) | (Some("https"), Some(443)) => host.to_owned(),
-        (_, Some(port)) => format!("{host}:{port}"),
-    }
-}
-
-/// Scheme, host and port.
-fn origin(uri: &Uri) -> (Option<String>, Option<String>, Option<u16>) {
-    (
-        uri.scheme_str().map(str::to_owned),
-        uri.host().map(str::to_lowercase),
-        uri.port_u16(),
-    )
-}
-
-/// Where a response redirects to (RFC 9110, section 10.2.2), or why that cannot be said.
-fn location(from: &Uri, response: &Response) -> Option<Result<Uri, String>> {
-    let status = response.status.as_u16();
-    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let Some(to) = response.headers.get(header::LOCATION) else {
-        return Some(Err(format!("HTTP {status} without a Location to follow")));
-    };
-    let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
-    Some(join(from, &to))
-}
-
-/// Resolves a reference against the URL that it stands in (RFC 3986, section 5.2).
-fn join(from: &Uri, to: &str) -> Result<Uri, String> {
-    let base = format!(
-        "{}://{}",
-        from.scheme_str().unwrap_or("http"),
-        from.authority().map_or("", |it| it.as_str())
-    );
-    let scheme = to.split_once(':').is_some_and(|(scheme, _)| {
-        !scheme.is_empty()
-            && scheme
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
-    });
-    let absolute = match to.as_bytes() {
-        _ if scheme => to.to_owned(),
-        [b'/', b'/', ..] => format!("{}:{to}", from.scheme_str().unwrap_or("http")),
-        [b'/', ..] => format!("{base}{to}"),
-        [b'?', ..] => format!("{base}{}{to}", from.path()),
-        _ => {
-            let folder = from.path().rsplit_once('/').map_or("", |it| it.0);
-            format!("{base}{}", without_dots(&format!("{folder}/{to}")))
-        }
-    };
-    url(&absolute).map(|it| it.uri)
-}
-
-fn without_dots(path: &str) -> String {
-    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/').skip(1) {
-        match part {
-            "." => (),
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}{query}", parts.join("/"))
-}
-
-/// Percent-decodes user information.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let code = (*first == b'%')
-            .then(|| std::str::from_utf8(tail.get(..2)?).ok())
-            .flatten()
-            .and_then(|it| u8::from_str_radix(it, 16).ok());
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Base64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = chunk
-            .iter()
-            .fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for index in 0..4 {
-            text.push(match index <= chunk.len() {
-                true => DIGITS[(bits >> (18 - 6 * index) & 63) as usize] as char,
-                false => '=',
-            });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -805,42 +480,5 @@ mod tests {
         );
         assert_eq!(state("header = { X-Foo = '.' }", 200, ""), State::Critical);
         assert_eq!(state("size = '10B:,'", 200, "x"), State::Warning);
-    }
-
-    #[test]
-    fn relative_locations_are_joined() {
-        let from: Uri = "http://h:81/a/b?c".parse().expect("a URI");
-        let joined = |to: &str| join(&from, to).expect(to).to_string();
-        assert_eq!(joined("d"), "http://h:81/a/d");
-        assert_eq!(joined("../d?e"), "http://h:81/d?e");
-        assert_eq!(joined("/d"), "http://h:81/d");
-        assert_eq!(joined("//g/d"), "http://g/d");
-        assert_eq!(joined("?e"), "http://h:81/a/b?e");
-        assert_eq!(joined("https://g/#f"), "https://g/");
-        assert!(join(&from, "ftp://g/").is_err());
-    }
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ];
-        for (plain, coded) in cases {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
-
-    #[test]
-    fn urls_are_checked_at_load() {
-        assert!(url("example.jp").is_err_and(|it| it.contains("write http://example.jp")));
-        assert!(url("ftp://h/").is_err());
-        assert!(url("http:///x").is_err());
-        let url = url("https://u:p%40@h/あ b").expect("a URL");
-        assert_eq!(url.uri.to_string(), "https://h/%E3%81%82%20b");
-        assert_eq!(unescape(&url.login.unwrap_or_default()), "u:p@");
     }
 }

@@ -2,21 +2,23 @@
 //!
 //! Workers are added only while none becomes free and this process leaves the CPU idle, so that waiting
 //! is never serial and work never stampedes. A check that is late is reported by name and its worker
-//! replaced; nothing is joined at the end. Errors and panics become UNKNOWN here and nowhere else.
+//! replaced; nothing is joined at the end.
 
-use crate::check::{self, Context};
-use crate::model::outcome::{LATE, Outcome, UNKNOWN};
+mod worker;
+
+use crate::check;
+use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::quantity;
 use crate::model::report::{Looked, Ran};
 use crate::model::state::State;
-use crate::plan::{Job, Plan};
+use crate::plan::Plan;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+use worker::{Queue, Said, Shop, lock};
 
 /// How a plan is to be run.
 pub struct Orders<'o> {
@@ -65,37 +67,6 @@ pub fn run(plan: &Plan, mut orders: Orders) -> Ran {
         took,
         stopped,
     }
-}
-
-/// What a worker tells.
-enum Said {
-    Started {
-        job: usize,
-        at: Instant,
-    },
-    Done {
-        job: usize,
-        look: u32,
-        outcome: Outcome,
-    },
-}
-
-/// The jobs that wait for a worker.
-#[derive(Default)]
-struct Queue {
-    jobs: Mutex<VecDeque<(usize, u32)>>,
-    more: Condvar,
-}
-
-/// What workers have in common.
-struct Shop {
-    jobs: Vec<Job>,
-    queue: Queue,
-    run: Arc<check::Run>,
-    at: SystemTime,
-    begin: Instant,
-    /// Until when a check's own I/O may take at the most.
-    last: Instant,
 }
 
 /// How far a job is.
@@ -383,99 +354,6 @@ impl Supervisor {
     }
 }
 
-impl Queue {
-    fn push(&self, job: usize, look: u32) {
-        lock(&self.jobs).push_back((job, look));
-        self.more.notify_one();
-    }
-
-    fn pop(&self) -> (usize, u32) {
-        let mut jobs = lock(&self.jobs);
-        loop {
-            match jobs.pop_front() {
-                Some(next) => return next,
-                None => {
-                    jobs = self.more.wait(jobs).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
-    }
-}
-
-impl Shop {
-    /// The life of a worker, which ends with the process.
-    fn work(&self, tell: &Sender<Said>) {
-        loop {
-            let (job, look) = self.queue.pop();
-            let at = Instant::now();
-            if at >= self.last {
-                // What cannot be answered any more is not begun; the supervisor accounts for it.
-                return;
-            }
-            let started = tell.send(Said::Started { job, at });
-            let outcome = self.look(job, at);
-            let done = tell.send(Said::Done { job, look, outcome });
-            if started.is_err() || done.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn deadline(&self, job: usize, at: Instant) -> Instant {
-        (at + self.jobs[job].timeout).min(self.last)
-    }
-
-    fn look(&self, job: usize, at: Instant) -> Outcome {
-        let deadline = self.deadline(job, at);
-        let cx = Context {
-            now: self.at + at.duration_since(self.begin),
-            deadline,
-            base: self.jobs[job].base.clone(),
-            run: self.run.clone(),
-        };
-        let check = &self.jobs[job].check;
-        let result = catch_unwind(AssertUnwindSafe(|| check.run(&cx)));
-        self.verdict(job, deadline, result)
-    }
-
-    /// The one place where an error, a panic and a passed deadline become findings, and where the list
-    /// re-grades them.
-    fn verdict(
-        &self,
-        job: usize,
-        deadline: Instant,
-        result: thread::Result<anyhow::Result<Outcome>>,
-    ) -> Outcome {
-        let job = &self.jobs[job];
-        let mut outcome = match result {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => Outcome::of(UNKNOWN, State::Unknown, &format!("{error:#}")),
-            Err(panic) => {
-                let text = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or(panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("no reason given");
-                let text = format!("internal error in check type {}: {text}", job.kind.name);
-                Outcome::of(UNKNOWN, State::Unknown, &text)
-            }
-        };
-        // What the run's own deadline cut short says nothing about the check.
-        match deadline == self.last {
-            true => outcome.regrade(LATE, State::Unknown),
-            false => outcome.regrade(LATE, job.late),
-        }
-        for (code, state) in &job.grade {
-            outcome.regrade(code, *state);
-        }
-        outcome
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A moment, and the CPU time that this process had used at it.
 struct Tick {
     since: Instant,
@@ -520,4 +398,106 @@ fn room() -> usize {
     files
         .min(memory.map_or(usize::MAX, |kib| kib / 2 / 400))
         .max(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{Check, Context, TYPES};
+    use crate::plan::{Job, Retry};
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    /// A check that does what the test says.
+    struct Does(fn(&Context) -> anyhow::Result<Outcome>);
+
+    impl Check for Does {
+        fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
+            (self.0)(cx)
+        }
+    }
+
+    fn job(name: &str, does: fn(&Context) -> anyhow::Result<Outcome>) -> Job {
+        Job {
+            name: name.to_owned(),
+            label: name.to_owned(),
+            kind: TYPES[0],
+            check: Arc::new(Does(does)),
+            timeout: Duration::from_millis(100),
+            late: State::Critical,
+            retry: Retry::default(),
+            tags: vec![],
+            hosts: vec![],
+            grade: BTreeMap::new(),
+            owner: None,
+            action: None,
+            runbook: None,
+            base: PathBuf::new(),
+        }
+    }
+
+    fn ran(jobs: Vec<Job>, parallel: Option<usize>) -> Ran {
+        let orders = Orders {
+            run: Arc::new(check::Run::new(check::Env::default())),
+            at: SystemTime::UNIX_EPOCH,
+            deadline: Duration::from_secs(5),
+            parallel,
+            on_progress: None,
+            stop: &|| None,
+        };
+        run(&Plan { jobs }, orders)
+    }
+
+    #[test]
+    fn a_panic_costs_only_its_own_check() {
+        std::panic::set_hook(Box::new(|_| ()));
+        let ran = ran(
+            vec![
+                job("bad", |_| panic!("index 7 is out of | bounds")),
+                job("good", |_| Ok(Outcome::new("fine"))),
+                job("blind", |_| anyhow::bail!("no permission")),
+            ],
+            None,
+        );
+        let _ = std::panic::take_hook();
+        let said: Vec<(State, String)> = ran
+            .looked
+            .iter()
+            .map(|it| (it.outcome.state(), it.outcome.line()))
+            .collect();
+        let text = "internal error in check type http: index 7 is out of ¦ bounds";
+        assert_eq!(said[0], (State::Unknown, text.to_owned()));
+        assert_eq!(said[1], (State::Ok, "fine".to_owned()));
+        assert_eq!(said[2], (State::Unknown, "no permission".to_owned()));
+    }
+
+    #[test]
+    fn a_check_that_ignores_its_deadline_is_reported_and_its_worker_replaced() {
+        let stuck = |_: &Context| {
+            thread::sleep(Duration::from_secs(4));
+            Ok(Outcome::new("too late"))
+        };
+        let jobs = vec![
+            job("stuck", stuck),
+            job("stuck too", stuck),
+            job("quick", |_| Ok(Outcome::new("fine"))),
+        ];
+        let ran = ran(jobs, Some(1));
+        assert!(ran.took < Duration::from_secs(2), "{:?}", ran.took);
+        let states: Vec<State> = ran.looked.iter().map(|it| it.outcome.state()).collect();
+        assert_eq!(states, [State::Critical, State::Critical, State::Ok]);
+        let line = ran.looked[0].outcome.line();
+        assert!(line.starts_with("no answer within 0.1 s"), "{line}");
+    }
+
+    #[test]
+    fn grades_change_states_and_late_has_its_own() {
+        let mut graded = job("graded", |_| Ok(Outcome::of("lame", State::Critical, "x")));
+        graded.grade.insert("lame".to_owned(), State::Ok);
+        let mut late = job("late", |_| Ok(Outcome::late("x")));
+        late.late = State::Warning;
+        let ran = ran(vec![graded, late], None);
+        let states: Vec<State> = ran.looked.iter().map(|it| it.outcome.state()).collect();
+        assert_eq!(states, [State::Ok, State::Warning]);
+    }
 }

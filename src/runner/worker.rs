@@ -1,0 +1,136 @@
+//! What workers do: take a job, look, tell. Errors and panics become UNKNOWN here and nowhere else.
+
+use crate::check::{self, Context};
+use crate::model::outcome::{LATE, Outcome, UNKNOWN};
+use crate::model::state::State;
+use crate::plan::Job;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+/// What a worker tells.
+pub enum Said {
+    Started {
+        job: usize,
+        at: Instant,
+    },
+    Done {
+        job: usize,
+        look: u32,
+        outcome: Outcome,
+    },
+}
+
+/// The jobs that wait for a worker.
+#[derive(Default)]
+pub struct Queue {
+    pub jobs: Mutex<VecDeque<(usize, u32)>>,
+    more: Condvar,
+}
+
+/// What workers have in common.
+pub struct Shop {
+    pub jobs: Vec<Job>,
+    pub queue: Queue,
+    pub run: Arc<check::Run>,
+    pub at: SystemTime,
+    pub begin: Instant,
+    /// Until when a check's own I/O may take at the most.
+    pub last: Instant,
+}
+
+impl Queue {
+    pub fn push(&self, job: usize, look: u32) {
+        lock(&self.jobs).push_back((job, look));
+        self.more.notify_one();
+    }
+
+    fn pop(&self) -> (usize, u32) {
+        let mut jobs = lock(&self.jobs);
+        loop {
+            match jobs.pop_front() {
+                Some(next) => return next,
+                None => {
+                    jobs = self.more.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+}
+
+impl Shop {
+    /// The life of a worker, which ends with the process.
+    pub fn work(&self, tell: &Sender<Said>) {
+        loop {
+            let (job, look) = self.queue.pop();
+            let at = Instant::now();
+            if at >= self.last {
+                // What cannot be answered any more is not begun; the supervisor accounts for it.
+                return;
+            }
+            let started = tell.send(Said::Started { job, at });
+            let outcome = self.look(job, at);
+            let done = tell.send(Said::Done { job, look, outcome });
+            if started.is_err() || done.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub fn deadline(&self, job: usize, at: Instant) -> Instant {
+        (at + self.jobs[job].timeout).min(self.last)
+    }
+
+    fn look(&self, job: usize, at: Instant) -> Outcome {
+        let deadline = self.deadline(job, at);
+        let cx = Context {
+            now: self.at + at.duration_since(self.begin),
+            deadline,
+            base: self.jobs[job].base.clone(),
+            run: self.run.clone(),
+        };
+        let check = &self.jobs[job].check;
+        let result = catch_unwind(AssertUnwindSafe(|| check.run(&cx)));
+        self.verdict(job, deadline, result)
+    }
+
+    /// The one place where an error, a panic and a passed deadline become findings, and where the list
+    /// re-grades them.
+    pub fn verdict(
+        &self,
+        job: usize,
+        deadline: Instant,
+        result: thread::Result<anyhow::Result<Outcome>>,
+    ) -> Outcome {
+        let job = &self.jobs[job];
+        let mut outcome = match result {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Outcome::of(UNKNOWN, State::Unknown, &format!("{error:#}")),
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or(panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no reason given");
+                let text = format!("internal error in check type {}: {text}", job.kind.name);
+                Outcome::of(UNKNOWN, State::Unknown, &text)
+            }
+        };
+        // What the run's own deadline cut short says nothing about the check.
+        match deadline == self.last {
+            true => outcome.regrade(LATE, State::Unknown),
+            false => outcome.regrade(LATE, job.late),
+        }
+        for (code, state) in &job.grade {
+            outcome.regrade(code, *state);
+        }
+        outcome
+    }
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
