@@ -9,7 +9,7 @@ plugins=/usr/lib/nagios/plugins
 export PATH="$PATH:/usr/sbin"
 at=$(mktemp -d)
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null; rm -rf "$at"' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null; wait "${pids[@]}" 2>/dev/null; rm -rf "$at"' EXIT
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 http=$(port) https=$(port) pages=$(port) silence=$(port) dns=$(port)

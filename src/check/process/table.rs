@@ -41,31 +41,37 @@ impl Table {
     }
 }
 
+/// Room for the entries of a few hundred processes.
+const ENTRIES: usize = 16 << 10;
+
 fn read_all() -> anyhow::Result<Processes> {
+    use rustix::fs::{Mode, OFlags, RawDir};
     let uptime = fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
     let uptime = uptime.split(' ').next().and_then(|it| it.parse().ok());
     let page = rustix::param::page_size() as u64;
-    let mut all = Vec::new();
-    let mut bytes = Vec::new();
-    let mut path = String::new();
-    for entry in fs::read_dir("/proc")
-        .context("cannot read /proc")?
-        .flatten()
-    {
-        let file = entry.file_name();
-        let Some(pid) = file.to_str().and_then(|it| it.parse::<u32>().ok()) else {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = rustix::fs::open("/proc", flags, Mode::empty()).context("cannot read /proc")?;
+    let mut entries = Vec::with_capacity(ENTRIES);
+    let mut folder = RawDir::new(&proc, entries.spare_capacity_mut());
+    let mut all = Vec::with_capacity(256);
+    let mut buffer = [0; 1024];
+    while let Some(entry) = folder.next() {
+        let entry = entry.context("cannot read /proc")?;
+        let name = entry.file_name().to_str().unwrap_or_default();
+        let Ok(pid) = name.parse::<u32>() else {
             continue;
         };
-        path.clear();
-        path.push_str("/proc/");
-        path.push_str(file.to_str().unwrap_or_default());
-        path.push_str("/stat");
         // A process that ends while it is read is simply not there.
-        if read_into(&path, &mut bytes).is_ok()
-            && let Some(running) = parse_stat(pid, &bytes, page)
-        {
-            all.push(running);
-        }
+        let Ok(file) = rustix::fs::openat(
+            &proc,
+            format!("{name}/stat"),
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) else {
+            continue;
+        };
+        let count = rustix::io::read(&file, &mut buffer).unwrap_or(0);
+        all.extend(parse_stat(pid, &buffer[..count], page));
     }
     Ok(Processes {
         all,
@@ -73,22 +79,17 @@ fn read_all() -> anyhow::Result<Processes> {
     })
 }
 
-/// Reads a small file of /proc in one go, without asking for its size first.
-fn read_into(path: &str, bytes: &mut Vec<u8>) -> rustix::io::Result<()> {
-    use rustix::fs::{Mode, OFlags};
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    bytes.resize(4096, 0);
-    let count = rustix::io::read(&file, &mut bytes[..])?;
-    bytes.truncate(count);
-    Ok(())
-}
-
 /// The name ends at the last `)`, because it may have brackets and blanks of its own.
 fn parse_stat(pid: u32, bytes: &[u8], page: u64) -> Option<Running> {
     let open = bytes.iter().position(|it| *it == b'(')?;
     let close = bytes.iter().rposition(|it| *it == b')')?;
     let rest = std::str::from_utf8(bytes.get(close + 2..)?).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let mut fields = [""; 22];
+    let found = rest.split_ascii_whitespace();
+    fields
+        .iter_mut()
+        .zip(found)
+        .for_each(|(field, it)| *field = it);
     let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
     Some(Running {
         pid,
