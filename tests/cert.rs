@@ -1,174 +1,14 @@
 //! `cert`: real TLS servers with certificates of every kind, and files.
 
-use crate::engine::{self, Running};
-use crate::koshu::{Said, koshu};
+use crate::engine;
+use crate::koshu::koshu;
+use crate::lab::{GOOD, Wish, lab};
 use crate::server;
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
-use tempfile::TempDir;
-
-/// A certificate authority with an intermediate, made with openssl.
-struct Lab {
-    folder: TempDir,
-}
-
-/// What a certificate should be.
-struct Wish<'w> {
-    name: &'w str,
-    /// subjectAltName.
-    names: &'w str,
-    /// Days from now until it begins and ends.
-    days: (i64, i64),
-    /// By whom it is signed: "root" or "middle".
-    by: &'w str,
-}
-
-const GOOD: Wish = Wish {
-    name: "good",
-    names: "DNS:shop.example.jp,IP:127.0.0.1",
-    days: (-10, 80),
-    by: "middle",
-};
-
-fn lab() -> Option<Lab> {
-    engine::find("openssl")?;
-    let lab = Lab {
-        folder: tempfile::tempdir().expect("a folder"),
-    };
-    let [root, root_key] = ["root.pem", "root.key"].map(|it| lab.at(it));
-    engine::openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-subj",
-        "/CN=Lab Root",
-        "-days",
-        "3650",
-        "-keyout",
-        &root_key,
-        "-out",
-        &root,
-    ]);
-    lab.issue(&Wish {
-        name: "middle",
-        names: "",
-        days: (-100, 1000),
-        by: "root",
-    });
-    Some(lab)
-}
-
-impl Lab {
-    fn at(&self, file: &str) -> String {
-        self.folder.path().join(file).display().to_string()
-    }
-
-    fn issue(&self, wish: &Wish) {
-        let Wish {
-            name,
-            names,
-            days,
-            by,
-        } = wish;
-        let [key, request, cert, extensions] =
-            ["key", "csr", "pem", "ext"].map(|it| self.at(&format!("{name}.{it}")));
-        let [by_cert, by_key] = ["pem", "key"].map(|it| self.at(&format!("{by}.{it}")));
-        let lines = match names.is_empty() {
-            true => "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n".to_owned(),
-            false => format!("basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName={names}\n"),
-        };
-        fs::write(&extensions, lines).expect("a file");
-        engine::openssl(&[
-            "req",
-            "-new",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            &format!("/CN={name}"),
-            "-keyout",
-            &key,
-            "-out",
-            &request,
-        ]);
-        // `openssl ca` is the one command of openssl 3.0 that sets both dates.
-        let index = self.at(&format!("{name}.index"));
-        fs::write(&index, "").expect("a file");
-        let config = format!(
-            "[ca]\ndefault_ca=x\n[x]\ndatabase={index}\nnew_certs_dir={}\nrand_serial=yes\ndefault_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n",
-            self.at("")
-        );
-        let file = self.at("ca.cnf");
-        fs::write(&file, config).expect("a file");
-        let date = |days: i64| {
-            let out = Command::new("date")
-                .args(["-u", "-d", &format!("{days} days"), "+%Y%m%d%H%M%SZ"])
-                .output()
-                .expect("date");
-            String::from_utf8_lossy(&out.stdout).trim().to_owned()
-        };
-        engine::openssl(&[
-            "ca",
-            "-batch",
-            "-notext",
-            "-config",
-            &file,
-            "-cert",
-            &by_cert,
-            "-keyfile",
-            &by_key,
-            "-in",
-            &request,
-            "-out",
-            &cert,
-            "-startdate",
-            &date(days.0),
-            "-enddate",
-            &date(days.1),
-            "-extfile",
-            &extensions,
-        ]);
-    }
-
-    /// A server with a certificate and the whole chain.
-    fn serve(&self, name: &str, words: &[&str]) -> (Running, SocketAddr) {
-        let chain = self.at("middle.pem");
-        let [cert, key] = ["pem", "key"].map(|it| self.at(&format!("{name}.{it}")));
-        let chain: &[&str] = if words.contains(&"-no-chain") {
-            &[]
-        } else {
-            &["-cert_chain", &chain]
-        };
-        let words: Vec<&str> = words
-            .iter()
-            .copied()
-            .filter(|it| *it != "-no-chain")
-            .collect();
-        engine::s_server(&[&["-cert", &cert, "-key", &key], chain, &words[..]].concat())
-    }
-
-    fn check(&self, address: SocketAddr, words: &[&str]) -> Said {
-        let ca = format!("ca={}", self.at("root.pem"));
-        koshu(&[&["cert", &address.to_string(), &ca], words].concat())
-    }
-
-    /// State and finding codes of a certificate that is served.
-    fn codes(&self, wish: &Wish) -> (u64, Vec<String>) {
-        self.issue(wish);
-        let (_running, address) = self.serve(wish.name, &[]);
-        let said = self.check(address, &["--format", "json"]);
-        (said.json()["state"].as_u64().unwrap_or(9), said.codes())
-    }
-}
 
 #[test]
 fn each_fault_has_its_code_and_no_other() {
@@ -252,7 +92,7 @@ fn each_fault_has_its_code_and_no_other() {
                 ..GOOD
             },
             0,
-            &[],
+            &["chain-extra"],
         ),
     ];
     for (wish, state, codes) in cases {
@@ -284,7 +124,7 @@ fn the_first_line_says_until_when_and_perfdata_graphs_it() {
     ] {
         said.has(label);
     }
-    said.has("issued by middle, EC 256, for shop.example.jp, 127.0.0.1")
+    said.has("EC 256, issued by middle, for shop.example.jp, 127.0.0.1, TLS 1.3")
         .has("sends also: middle ends in");
     assert!(
         said.out.contains("left=69119") || said.out.contains("left=691"),
@@ -303,8 +143,8 @@ fn trust_is_judged_by_what_was_sent() {
     lab.issue(&GOOD);
     let (_running, address) = lab.serve("good", &["-no-chain"]);
     let said = lab.check(address, &["--format", "json"]);
-    assert_eq!(said.codes(), ["untrusted"]);
-    said.has("nothing sent and no root here is its issuer \\\"middle\\\"");
+    assert_eq!(said.codes(), ["incomplete-chain"]);
+    said.has("the certificate of the issuer \\\"middle\\\" is not sent");
     let (_running, address) = lab.serve("good", &[]);
     let said = koshu(&["cert", &address.to_string(), "--format", "json"]);
     assert_eq!(
@@ -548,4 +388,46 @@ fn a_machine_without_roots_is_unknown_not_a_bad_certificate() {
     let mut command = crate::koshu::command(&["cert", &address.to_string()]);
     command.env("SSL_CERT_FILE", lab.at("root.pem"));
     crate::koshu::said(&mut command).is("OK");
+}
+
+#[test]
+fn pages_are_not_asked_for_over_a_bad_certificate() {
+    let Some(lab) = lab() else { return };
+    let ca = format!("ca={}", lab.at("root.pem"));
+    for (wish, said) in [
+        (
+            Wish {
+                name: "page-over",
+                days: (-90, -1),
+                ..GOOD
+            },
+            "page-over expired ",
+        ),
+        (
+            Wish {
+                name: "page-early",
+                days: (2, 90),
+                ..GOOD
+            },
+            "page-early is not valid for ",
+        ),
+        (
+            Wish {
+                name: "page-other",
+                names: "DNS:other.example.jp",
+                ..GOOD
+            },
+            "not for 127.0.0.1",
+        ),
+    ] {
+        lab.issue(&wish);
+        let (_running, address) = lab.serve(wish.name, &[]);
+        let url = format!("https://{address}/");
+        let bad = koshu(&["http", &url, &ca]);
+        assert!(bad.is("CRITICAL").contains(said), "{}", bad.out);
+        koshu(&["http", &url, "verify=false"]).is("OK");
+    }
+    lab.issue(&GOOD);
+    let (_running, address) = lab.serve("good", &[]);
+    koshu(&["http", &format!("https://{address}/"), &ca]).is("OK");
 }

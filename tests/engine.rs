@@ -21,13 +21,27 @@ pub fn find(name: &str) -> Option<PathBuf> {
     );
     let found = folders.map(|it| it.join(name)).find(|it| it.is_file());
     if found.is_none() {
-        let ci = std::env::var_os("CI").is_some_and(|it| it == "true");
-        assert!(!ci, "{name} is missing, and under CI nothing is skipped");
-        skip(&format!(
-            "{name} is not installed, .ci/run says from which package"
-        ));
+        missing(name);
     }
     found
+}
+
+/// A file that a package brings, like [`find`].
+pub fn file(path: &str) -> Option<PathBuf> {
+    let found = Some(PathBuf::from(path)).filter(|it| it.exists());
+    if found.is_none() {
+        missing(path);
+    }
+    found
+}
+
+#[track_caller]
+fn missing(name: &str) {
+    let ci = std::env::var_os("CI").is_some_and(|it| it == "true");
+    assert!(!ci, "{name} is missing, and under CI nothing is skipped");
+    skip(&format!(
+        "{name} is not installed, .ci/run says from which package"
+    ));
 }
 
 /// Says that a test is skipped for want of something that no package brings.

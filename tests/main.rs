@@ -3,6 +3,7 @@
 // The tools.
 mod engine;
 mod koshu;
+mod lab;
 mod server;
 
 // The whole program.
@@ -17,11 +18,14 @@ mod secrets;
 
 // What each type promises.
 mod cert;
+mod chains;
 mod disk;
 mod dns;
 mod http;
 mod process;
+mod stores;
 mod tcp;
 
 // Other people's programs.
 mod nagios;
+mod starttls;

@@ -82,7 +82,7 @@ fn the_deadline_of_the_run_accounts_for_every_check_by_name() {
         .collect();
     assert!(summaries[0].contains("no answer in time"), "{summaries:?}");
     assert!(
-        summaries[4].contains("not started: the run's deadline of 1.0 s came first"),
+        summaries[4].contains("not started: the run's deadline of 1 s came first"),
         "{summaries:?}"
     );
 }

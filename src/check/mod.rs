@@ -81,12 +81,16 @@ impl Context {
     /// World: what is wrong with the certificate. Me: no roots to judge it by.
     pub fn accept(&self, peer: &Peer, name: &str, ca: Option<&Path>) -> Result<(), Fault> {
         let roots = self.roots(ca).map_err(Fault::Me)?;
-        match net::tls::judge(peer, name, &roots, self.now)
-            .into_iter()
-            .next()
-        {
-            None => Ok(()),
-            Some((code, text)) => Err(Fault::World { code, text }),
+        let chain = peer.certificates();
+        let chain = chain.map_err(|it| Fault::world("untrusted", format!("{it:#}")))?;
+        let wrong = net::trust::judge(peer, &chain, name, &roots, self.now);
+        match (wrong.into_iter().next(), &peer.unproven) {
+            (Some((code, text)), _) => Err(Fault::World { code, text }),
+            (None, Some(why)) => Err(Fault::world(
+                "untrusted",
+                format!("the server did not prove its key: {why}"),
+            )),
+            (None, None) => Ok(()),
         }
     }
 
@@ -94,9 +98,9 @@ impl Context {
     ///
     /// # Errors
     /// When there are none.
-    pub fn roots(&self, ca: Option<&Path>) -> anyhow::Result<Arc<rustls::RootCertStore>> {
+    pub fn roots(&self, ca: Option<&Path>) -> anyhow::Result<Arc<net::trust::Roots>> {
         match ca {
-            Some(file) => net::tls::roots_of(&self.path(file)),
+            Some(file) => net::trust::roots_of(&self.path(file)),
             None => self.run.trust.roots(),
         }
     }
@@ -127,14 +131,14 @@ impl Context {
 /// What all checks of one run share; each part is made when the first check needs it.
 pub struct Run {
     pub env: Env,
-    pub trust: net::tls::Trust,
+    pub trust: net::trust::Trust,
     pub processes: process::Table,
 }
 
 impl Run {
     pub fn new(env: Env) -> Run {
         Run {
-            trust: net::tls::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
+            trust: net::trust::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
             processes: process::Table::default(),
             env,
         }

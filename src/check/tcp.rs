@@ -20,7 +20,7 @@ pub const TYPE: Type = Type::of::<Tcp>(
     &["host"],
     include_str!("../../checks/tcp.toml"),
     &[("time", Unit::Seconds)],
-    &[CODES, net::CODES, net::tls::CODES],
+    &[CODES, net::CODES, net::trust::CODES],
 );
 
 const CODES: &[Code] = &[
@@ -97,7 +97,8 @@ impl Tcp {
             false => Conn::Plain(dialled.stream),
             true => {
                 let (stream, peer) =
-                    net::tls::handshake(dialled.stream, host, &who).map_err(|(fault, _)| fault)?;
+                    net::tls::handshake(dialled.stream, host, &who, net::tls::Keys::Any)
+                        .map_err(|(fault, _)| fault)?;
                 if self.verify != Some(false) {
                     cx.accept(&peer, host, self.ca.as_deref())?;
                 }

@@ -155,7 +155,7 @@ fn explain_type(kind: &Type) -> String {
     write_keys(&mut text, &keys_of(&(kind.schema)().to_value()));
     text.push_str("\nFindings, which `grade` can re-grade:\n\n");
     for code in kind.codes() {
-        let _ = writeln!(text, "  {:<18}{}. {}", code.code, code.state, code.meaning);
+        let _ = writeln!(text, "  {:<20}{}. {}", code.code, code.state, code.meaning);
     }
     let _ = write!(
         text,

@@ -102,6 +102,13 @@ impl Outcome {
         self.metrics.push(metric);
     }
 
+    /// Adds to the text of every finding of this code.
+    pub fn append(&mut self, code: &str, more: &str) {
+        for finding in self.findings.iter_mut().filter(|it| it.code == code) {
+            finding.text.push_str(more);
+        }
+    }
+
     /// Gives every finding of this code another state.
     pub fn regrade(&mut self, code: &str, state: State) {
         for finding in self.findings.iter_mut().filter(|it| it.code == code) {

@@ -87,6 +87,7 @@ pub fn seconds(value: f64) -> String {
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
     match whole {
         0 if value < 0.0995 => format!("{:.0} ms", value * 1e3),
+        0..10 if value.fract() == 0.0 => format!("{whole} s"),
         0..10 => format!("{value:.1} s"),
         10..120 => format!("{whole} s"),
         120..7_200 => format!("{minutes} min", minutes = whole / 60),
@@ -153,6 +154,7 @@ mod tests {
     fn people_read_them_back() {
         assert_eq!(seconds(0.004), "4 ms");
         assert_eq!(seconds(1.25), "1.2 s");
+        assert_eq!(seconds(8.0), "8 s");
         assert_eq!(seconds(45.0), "45 s");
         assert_eq!(seconds(187_200.0), "2 d 4 h");
         assert_eq!(seconds(7_500.0), "2 h 5 min");

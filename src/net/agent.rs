@@ -215,8 +215,8 @@ impl Dialler {
         if !secure {
             return Ok(Conn::Plain(dialled.stream));
         }
-        let (stream, peer) =
-            net::tls::handshake(dialled.stream, name, &who).map_err(|(fault, _)| fault)?;
+        let (stream, peer) = net::tls::handshake(dialled.stream, name, &who, net::tls::Keys::Any)
+            .map_err(|(fault, _)| fault)?;
         (self.reach.judge)(&peer, name)?;
         Ok(Conn::Tls(Box::new(stream)))
     }

@@ -3,7 +3,12 @@
 pub mod agent;
 pub mod dial;
 pub mod dns;
+pub mod hello;
+mod legacy;
+pub mod starttls;
+pub mod store;
 pub mod tls;
+pub mod trust;
 pub mod x509;
 
 use crate::model::outcome::{Code, Outcome, code};
@@ -12,7 +17,7 @@ use anyhow::anyhow;
 use serde::Deserialize;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -198,7 +203,6 @@ pub fn resolve(
     family: Family,
     deadline: Instant,
 ) -> Result<Vec<SocketAddr>, Fault> {
-    let host = host.trim_end_matches('.');
     let none = || {
         let kind = match family {
             Family::Any => "",
@@ -259,6 +263,16 @@ fn look_up(host: &str, deadline: Instant) -> Result<Vec<IpAddr>, Fault> {
         Ok(Err((_, error))) => Err(Fault::Me(anyhow!("cannot resolve {host}: {error}"))),
         Err(_) => Err(Fault::Late(format!("no answer in time, resolving {host}"))),
     }
+}
+
+/// Whether this machine has a way to an address at all; nothing is sent.
+pub fn has_route(address: SocketAddr) -> bool {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0));
+    socket.is_ok_and(|it| it.connect(address).is_ok())
 }
 
 /// What is left until a deadline.

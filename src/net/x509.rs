@@ -1,6 +1,6 @@
 //! Certificates as values: what stands in them, read without judging.
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use std::net::IpAddr;
 use x509_parser::prelude::*;
 
@@ -18,9 +18,24 @@ pub struct Certificate {
     pub addresses: Vec<IpAddr>,
     /// The serial number in hexadecimal.
     pub serial: String,
-    pub is_ca: bool,
     /// The public key's kind and size: `RSA 2048`.
     pub key: String,
+    /// Whether the key is too short for today: RSA below 2048 bits, EC below 256.
+    pub weak_key: bool,
+    /// The signature's algorithm, as `sha256WithRSAEncryption`.
+    pub signature: String,
+    /// The names in DER, for following a chain.
+    pub subject_der: Vec<u8>,
+    pub issuer_der: Vec<u8>,
+    /// The issuer's whole name.
+    pub issuer_full: String,
+    /// SubjectPublicKeyInfo in DER.
+    pub public_key: Vec<u8>,
+    /// SHA-256 of the certificate in DER, in hexadecimal.
+    pub fingerprint: String,
+    /// Whether it follows the rules for certificates that browsers trust: it has one of the policies of
+    /// the CA/Browser Forum (Baseline Requirements, section 7.1.6.1).
+    pub public: bool,
 }
 
 impl Certificate {
@@ -41,6 +56,7 @@ impl Certificate {
                 }
             }
         }
+        let key = key(&cert);
         Ok(Certificate {
             subject: short(cert.subject()),
             issuer: short(cert.issuer()),
@@ -50,37 +66,21 @@ impl Certificate {
             dns_names,
             addresses,
             serial: cert.tbs_certificate.raw_serial_as_string(),
-            is_ca: cert.is_ca(),
-            key: key(&cert),
+            key: key.0,
+            weak_key: key.1,
+            signature: signature(&cert),
+            subject_der: cert.subject().as_raw().to_vec(),
+            issuer_der: cert.issuer().as_raw().to_vec(),
+            issuer_full: cert.issuer().to_string(),
+            public_key: cert.public_key().raw.to_vec(),
+            fingerprint: sha256(der),
+            public: public(&cert),
         })
     }
 
     /// Seconds from the first to the last moment, both counted in (CA/Browser Forum, Baseline Requirements 6.3.2).
     pub fn lifetime(&self) -> f64 {
         (self.not_after - self.not_before) as f64 + 1.0
-    }
-
-    /// Reads every certificate of a file: all PEM blocks, or one in DER.
-    ///
-    /// # Errors
-    /// When there is none, or one that cannot be read.
-    pub fn all(bytes: &[u8]) -> anyhow::Result<Vec<Certificate>> {
-        use rustls::pki_types::CertificateDer;
-        use rustls::pki_types::pem::PemObject;
-        if bytes.first() == Some(&0x30) {
-            return Ok(vec![Certificate::from_der(bytes)?]);
-        }
-        let mut all = Vec::new();
-        for (index, block) in CertificateDer::pem_slice_iter(bytes).enumerate() {
-            let number = index + 1;
-            let block = block.map_err(|it| anyhow!("PEM block {number} is damaged: {it}"))?;
-            let certificate = Certificate::from_der(&block);
-            all.push(certificate.with_context(|| format!("PEM block {number}"))?);
-        }
-        match all.is_empty() {
-            true => Err(anyhow!("no certificate in it, neither PEM nor DER")),
-            false => Ok(all),
-        }
     }
 }
 
@@ -103,11 +103,55 @@ fn short(name: &X509Name) -> String {
     }
 }
 
-fn key(cert: &X509Certificate) -> String {
+/// The kind and size of a public key, and whether it is too short for today.
+fn key(cert: &X509Certificate) -> (String, bool) {
     use x509_parser::public_key::PublicKey;
     match cert.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => format!("RSA {}", key.key_size()),
-        Ok(PublicKey::EC(point)) => format!("EC {}", point.key_size()),
-        _ => "another kind of key".to_owned(),
+        Ok(PublicKey::RSA(key)) => (format!("RSA {}", key.key_size()), key.key_size() < 2048),
+        Ok(PublicKey::EC(point)) => (format!("EC {}", point.key_size()), point.key_size() < 256),
+        _ => ("another kind of key".to_owned(), false),
+    }
+}
+
+fn public(cert: &X509Certificate) -> bool {
+    cert.extensions()
+        .iter()
+        .any(|it| match it.parsed_extension() {
+            ParsedExtension::CertificatePolicies(policies) => policies
+                .iter()
+                .any(|it| it.policy_id.to_id_string().starts_with("2.23.140.1.")),
+            _ => false,
+        })
+}
+
+fn signature(cert: &X509Certificate) -> String {
+    let id = &cert.signature_algorithm.algorithm;
+    let registry = oid_registry();
+    match oid2sn(id, registry) {
+        Ok(name) => name.to_owned(),
+        Err(_) => id.to_id_string(),
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest
+        .as_ref()
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect()
+}
+
+impl Certificate {
+    /// Whether it is signed with a hash that can be forged.
+    pub fn has_weak_signature(&self) -> bool {
+        let name = self.signature.to_ascii_lowercase();
+        name.contains("sha1") || name.contains("md5") || name.contains("md2")
+    }
+
+    /// RSA, EC or another kind.
+    pub fn key_kind(&self) -> &str {
+        self.key.split(' ').next().unwrap_or_default()
     }
 }

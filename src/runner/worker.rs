@@ -2,6 +2,7 @@
 
 use crate::check::{self, Context};
 use crate::model::outcome::{LATE, Outcome, UNKNOWN};
+use crate::model::quantity;
 use crate::model::state::State;
 use crate::plan::Job;
 use std::collections::VecDeque;
@@ -122,7 +123,11 @@ impl Shop {
         // What the run's own deadline cut short says nothing about the check.
         match deadline == self.last {
             true => outcome.regrade(LATE, State::Unknown),
-            false => outcome.regrade(LATE, job.late),
+            false => {
+                let timeout = quantity::seconds(job.timeout.as_secs_f64());
+                outcome.append(LATE, &format!(" (timeout {timeout})"));
+                outcome.regrade(LATE, job.late);
+            }
         }
         for (code, state) in &job.grade {
             outcome.regrade(code, *state);

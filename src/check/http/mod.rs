@@ -30,7 +30,7 @@ pub const TYPE: Type = Type::of::<Http>(
     &["url"],
     include_str!("../../../checks/http.toml"),
     &[("time", Unit::Seconds), ("size", Unit::Bytes)],
-    &[CODES, net::CODES, net::tls::CODES],
+    &[CODES, net::CODES, net::trust::CODES],
 );
 
 const CODES: &[Code] = &[
@@ -261,10 +261,8 @@ impl Http {
 
     fn reach(&self, cx: &Context) -> Reach {
         let verify = self.verify != Some(false);
-        let secure =
-            self.url.uri.scheme_str() == Some("https") || self.redirect == Redirect::Follow;
         let (cx_, ca) = (cx.clone(), self.ca.clone());
-        let judge = move |peer: &net::tls::Peer, name: &str| match verify && secure {
+        let judge = move |peer: &net::tls::Peer, name: &str| match verify {
             false => Ok(()),
             true => cx_.accept(peer, name, ca.as_deref()),
         };

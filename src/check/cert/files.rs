@@ -1,0 +1,202 @@
+//! Certificates in files: dates, and whether the private key belongs to them.
+
+use super::chain::Found;
+use super::{Cert, described, ends};
+use crate::check::Context;
+use crate::model::list::List;
+use crate::model::metric::Metric;
+use crate::model::outcome::{Outcome, UNKNOWN};
+use crate::model::quantity::Unit;
+use crate::model::state::State;
+use crate::net;
+use crate::net::store::{Store, public_key};
+use crate::net::trust;
+use crate::net::x509::Certificate;
+use anyhow::{Context as _, anyhow};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A file that a server should show.
+pub struct File {
+    pub path: PathBuf,
+    pub modified: SystemTime,
+    pub certificates: Vec<Certificate>,
+    /// What is wrong with it, with code and state.
+    pub wrong: Vec<Found>,
+}
+
+impl File {
+    pub fn leaf(&self) -> Option<&Certificate> {
+        self.certificates.first()
+    }
+}
+
+/// The most that is read of a file.
+const MOST: u64 = 16 << 20;
+
+impl Cert {
+    /// Judges files alone.
+    pub fn stored(&self, cx: &Context, files: &List<PathBuf>) -> anyhow::Result<Outcome> {
+        let mut all = Vec::new();
+        for path in expand(cx, files)? {
+            all.push(self.file(cx, path)?);
+        }
+        Ok(self.judge_files(&all, cx.now))
+    }
+
+    /// The file that a server should show. What hinders reading it does not hide what is served.
+    pub fn deployed(&self, cx: &Context) -> anyhow::Result<Option<File>> {
+        let Some(file) = self.file.as_ref().and_then(|it| it.0.first()) else {
+            return Ok(None);
+        };
+        let path = cx.path(file);
+        let file = self.file(cx, path.clone()).unwrap_or_else(|error| File {
+            path,
+            modified: cx.now,
+            certificates: Vec::new(),
+            wrong: vec![(UNKNOWN, State::Unknown, format!("{error:#}"))],
+        });
+        Ok(Some(file))
+    }
+
+    /// Reads one file, and compares the private keys in it and in `key` with its certificate.
+    fn file(&self, cx: &Context, path: PathBuf) -> anyhow::Result<File> {
+        let mut file = File {
+            modified: fs::metadata(&path)
+                .and_then(|it| it.modified())
+                .unwrap_or(cx.now),
+            path,
+            certificates: Vec::new(),
+            wrong: Vec::new(),
+        };
+        let shown = file.path.display().to_string();
+        let password = self.password.as_ref().map(|it| cx.secret(it)).transpose()?;
+        let Some(bytes) = read(&file.path)? else {
+            let line = format!("{shown} does not exist");
+            file.wrong.push(("missing", State::Critical, line));
+            return Ok(file);
+        };
+        let store = Store::read(&bytes, password.as_deref()).with_context(|| shown.clone())?;
+        let mut keys: Vec<(String, Option<Vec<u8>>)> = store
+            .keys
+            .iter()
+            .map(|it| (format!("the private key in {shown}"), public_key(it)))
+            .collect();
+        if let Some(key) = &self.key {
+            let path = cx.path(key);
+            let name = path.display().to_string();
+            let bytes = read(&path)?.with_context(|| format!("{name} does not exist"))?;
+            let store = Store::read(&bytes, password.as_deref()).with_context(|| name.clone())?;
+            let first = store.keys.first();
+            let first =
+                first.with_context(|| format!("no private key in {name} that can be read"))?;
+            keys.push((format!("the private key {name}"), public_key(first)));
+        }
+        for (name, key) in keys {
+            let fits = |key: &Vec<u8>| store.certificates.iter().any(|it| it.public_key == *key);
+            if key.is_some_and(|it| !fits(&it)) {
+                let line = format!("{name} is not that of the certificate");
+                file.wrong.push(("key-mismatch", State::Critical, line));
+            }
+        }
+        if store.certificates.is_empty() {
+            return Err(anyhow!("no certificate in {shown}"));
+        }
+        file.certificates = store.certificates;
+        Ok(file)
+    }
+
+    pub fn judge_files(&self, files: &[File], now: SystemTime) -> Outcome {
+        let all: Vec<(&Path, &Certificate)> = files
+            .iter()
+            .flat_map(|file| file.certificates.iter().map(|it| (&*file.path, it)))
+            .collect();
+        let first = all.iter().min_by_key(|it| it.1.not_after);
+        let mut outcome = match first {
+            None => Outcome::default(),
+            Some((_, first)) => {
+                let count = match all.len() {
+                    1 => String::new(),
+                    more => format!(", first of {more} certificates"),
+                };
+                Outcome::new(&format!("{}{count}", ends(first, now)))
+            }
+        };
+        for (path, certificate) in &all {
+            let shown = path.display();
+            match (
+                trust::dates(certificate, now),
+                self.left_state(certificate, now),
+            ) {
+                (Some((code, line)), _) => {
+                    outcome.find(code, State::Critical, &format!("{line} ({shown})"));
+                }
+                (None, State::Ok) => (),
+                (None, state) => {
+                    let line = format!("{} ({shown})", ends(certificate, now));
+                    outcome.find("left", state, &line);
+                }
+            }
+            outcome.detail(&format!("{shown}: {}", described(certificate, now)));
+        }
+        for file in files {
+            for (code, state, line) in &file.wrong {
+                outcome.find(code, *state, line);
+            }
+            for (code, state, line) in file.leaf().into_iter().flat_map(|it| self.expected(it)) {
+                outcome.find(code, state, &format!("{line} ({})", file.path.display()));
+            }
+        }
+        if let Some((_, first)) = first {
+            for metric in self.measures(first, now) {
+                outcome.note(metric);
+            }
+            let count = all.len() as f64;
+            outcome.note(Metric::new("certificates", count, Unit::None));
+        }
+        outcome
+    }
+}
+
+/// The bytes of a file; nothing when it does not exist.
+///
+/// # Errors
+/// When it cannot be read, with the user who could not.
+fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|it| it.take(MOST).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let user = rustix::process::geteuid().as_raw();
+            Err(anyhow!(
+                "cannot read {} as user {user}: {}",
+                path.display(),
+                net::plain(&error)
+            ))
+        }
+    }
+}
+
+/// The files of all patterns.
+fn expand(cx: &Context, files: &List<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for file in &files.0 {
+        let path = cx.path(file);
+        let pattern = path.to_string_lossy();
+        if !crate::model::name::is_pattern(&pattern) || path.exists() {
+            all.push(path);
+            continue;
+        }
+        let before = all.len();
+        let found = glob::glob(&pattern).with_context(|| format!("pattern {pattern}"))?;
+        all.extend(found.flatten().filter(|it| it.is_file()));
+        if all.len() == before {
+            return Err(anyhow!("no file matches {}", Path::display(file)));
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,462 @@
+//! The certificates that a server shows: every address of its name is asked at once, and all are judged together.
+
+use super::chain::Found;
+use super::files::File;
+use super::{Cert, Keys, date, ends, left};
+use crate::check::Context;
+use crate::model::limits::Limits;
+use crate::model::metric::Metric;
+use crate::model::outcome::Outcome;
+use crate::model::quantity::{self, Unit};
+use crate::model::state::State;
+use crate::net::dial::{Stream, dial};
+use crate::net::hello::{self, HELLOS};
+use crate::net::starttls::Starttls;
+use crate::net::tls::{self, Peer};
+use crate::net::trust;
+use crate::net::x509::Certificate;
+use crate::net::{self, Fault};
+use anyhow::anyhow;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What one address showed.
+struct Site {
+    address: SocketAddr,
+    shown: Vec<Shown>,
+    took: Duration,
+    /// Kinds of keys that were asked for in vain.
+    lacks: Vec<tls::Keys>,
+    /// Codes of what is wrong with it.
+    codes: Vec<&'static str>,
+}
+
+/// One chain that an address showed.
+struct Shown {
+    peer: Peer,
+    chain: Vec<Certificate>,
+}
+
+/// How to ask one address.
+struct Ask<'a> {
+    name: &'a str,
+    starttls: Option<Starttls>,
+    keys: &'a [tls::Keys],
+    deadline: Instant,
+}
+
+/// How long after a renewal a server may still show the old certificate.
+const GRACE: Duration = Duration::from_secs(3600);
+
+impl Cert {
+    pub fn served(&self, cx: &Context, host: &str) -> anyhow::Result<Outcome> {
+        let (host, port) = net::split_port(host);
+        let default = self.starttls.map_or(443, Starttls::port);
+        let port = port.or(self.port).unwrap_or(default);
+        let addresses = match &self.addresses {
+            Some(given) => given
+                .0
+                .iter()
+                .map(|it| SocketAddr::new(*it, port))
+                .collect(),
+            None => match net::resolve(host, port, self.family, cx.deadline) {
+                Ok(addresses) => addresses,
+                Err(fault) => return fault.outcome(),
+            },
+        };
+        let name = self.sni.as_deref().unwrap_or(host).trim_end_matches('.');
+        let file = self.deployed(cx)?;
+        let leaf = file.as_ref().and_then(|it| it.leaf());
+        let keys = match (self.keys, leaf.map(Certificate::key_kind)) {
+            (Keys::Both, _) => vec![tls::Keys::Ecdsa, tls::Keys::Rsa],
+            // Only the same kind of certificate can be compared with the file.
+            (Keys::Any, Some("RSA")) => vec![tls::Keys::Rsa],
+            (Keys::Any, Some("EC")) => vec![tls::Keys::Ecdsa],
+            (Keys::Any, _) => vec![tls::Keys::Any],
+        };
+        let ask = Ask {
+            name,
+            starttls: self.starttls,
+            keys: &keys,
+            deadline: cx.deadline,
+        };
+        // A site with IPv6 is not broken because this machine has none.
+        let (there, nowhere): (Vec<_>, Vec<_>) =
+            addresses.iter().partition(|it| net::has_route(**it));
+        let asked = if there.is_empty() { &addresses } else { &there };
+        let views = observe(asked, &ask);
+        let mut outcome = self.judge(cx, name, views, file.as_ref())?;
+        for address in nowhere.iter().filter(|_| !there.is_empty()) {
+            outcome.detail(&format!("{address} was not asked: no route from here"));
+        }
+        Ok(outcome)
+    }
+
+    /// Judges all addresses of a name together; the same fault at several of them is said once.
+    fn judge(
+        &self,
+        cx: &Context,
+        name: &str,
+        views: Vec<(SocketAddr, Result<Site, Fault>)>,
+        file: Option<&File>,
+    ) -> anyhow::Result<Outcome> {
+        let roots = cx.roots(self.ca.as_deref())?;
+        let total = views.len();
+        let (mut sites, mut down) = (Vec::new(), Vec::new());
+        for (address, view) in views {
+            match view {
+                Ok(site) => sites.push(site),
+                Err(fault) => down.push((address, fault)),
+            }
+        }
+        if sites.is_empty() {
+            return none_shown(down);
+        }
+        let mut faults: Vec<(Found, Vec<SocketAddr>)> = Vec::new();
+        for site in &mut sites {
+            for shown in &site.shown {
+                let all = self.weigh((&shown.peer, &shown.chain), name, &roots, cx.now);
+                for found in all {
+                    site.codes.push(found.0);
+                    match faults.iter_mut().find(|it| it.0 == found) {
+                        Some((_, at)) => at.push(site.address),
+                        None => faults.push((found, vec![site.address])),
+                    }
+                }
+            }
+            site.codes.dedup();
+        }
+        let bad = |site: &&Site| {
+            let mut worse = faults.iter().filter(|it| it.0.1 != State::Ok);
+            worse.any(|it| it.1.contains(&site.address))
+        };
+        let good = sites.len() - sites.iter().filter(bad).count();
+        let mut outcome = self.facts(cx.now, &sites, total, good, file);
+        for ((code, state, line), mut at) in faults {
+            at.dedup();
+            let place = match total {
+                1 => String::new(),
+                _ => format!(" (at {})", listed(&at)),
+            };
+            outcome.find(code, state, &format!("{line}{place}"));
+        }
+        match file {
+            Some(file) => self.deployment(&mut outcome, &sites, file, cx.now),
+            None => self.differ(&mut outcome, &sites, cx.now),
+        }
+        for (address, fault) in down {
+            let line = fault.to_string();
+            let line = match line.contains(&address.to_string()) {
+                true => line,
+                false => format!("{address}: {line}"),
+            };
+            outcome.find("addresses-down", State::Warning, &line);
+        }
+        Ok(outcome)
+    }
+
+    /// What there is to say and to measure, whatever the verdict.
+    fn facts(
+        &self,
+        now: SystemTime,
+        sites: &[Site],
+        total: usize,
+        good: usize,
+        file: Option<&File>,
+    ) -> Outcome {
+        let all = || sites.iter().flat_map(|it| &it.shown);
+        let leaves = all().filter_map(|it| it.chain.first());
+        let Some(first) = leaves.min_by_key(|it| it.not_after) else {
+            return Outcome::new("no certificate was sent");
+        };
+        let everywhere = match total {
+            1 => String::new(),
+            _ => format!(", at {} of {total} addresses", sites.len()),
+        };
+        let how = match all().any(|it| it.peer.plain) {
+            true => ", read without proof of key",
+            false => "",
+        };
+        let mut outcome = Outcome::new(&format!("{}{everywhere}{how}", ends(first, now)));
+        for metric in self.measures(first, now) {
+            outcome.note(metric);
+        }
+        let chain = all()
+            .flat_map(|it| it.chain.iter().skip(1))
+            .map(|it| left(it, now))
+            .fold(f64::INFINITY, f64::min);
+        if chain.is_finite() {
+            outcome.note(Metric::new("chain", chain, Unit::Seconds).signed());
+        }
+        if let Some(leaf) = file.and_then(File::leaf) {
+            outcome.note(Metric::new("file", left(leaf, now), Unit::Seconds).signed());
+        }
+        outcome.note(Metric::new("addresses", total as f64, Unit::None));
+        outcome.note(Metric::new("ok", good as f64, Unit::None).max(total as f64));
+        let slowest = sites.iter().map(|it| it.took).max().unwrap_or_default();
+        let slowest = slowest.as_secs_f64();
+        let time = Metric::new("time", slowest, Unit::Seconds);
+        outcome.measure(
+            time.judged(Limits::maybe(&self.time, 0.0)),
+            &format!("took {}", quantity::seconds(slowest)),
+        );
+        for site in sites {
+            for shown in &site.shown {
+                outcome.detail(&row(site, shown, now));
+            }
+            for kind in &site.lacks {
+                outcome.detail(&format!(
+                    "{} has no {} certificate",
+                    site.address,
+                    kind_name(*kind)
+                ));
+            }
+        }
+        let mut told: Vec<&str> = Vec::new();
+        for certificate in all().flat_map(|it| it.chain.iter().skip(1)) {
+            if !told.contains(&certificate.fingerprint.as_str()) {
+                outcome.detail(&format!(
+                    "sent with it: {}, issued by {}, {}",
+                    ends(certificate, now),
+                    certificate.issuer,
+                    certificate.key
+                ));
+                told.push(&certificate.fingerprint);
+            }
+        }
+        outcome
+    }
+
+    /// Says which addresses show another certificate than the newest one of its kind.
+    fn differ(&self, outcome: &mut Outcome, sites: &[Site], now: SystemTime) {
+        let leaves: Vec<(SocketAddr, &Certificate)> = leaves(sites).collect();
+        for (address, old) in &leaves {
+            let newest = leaves
+                .iter()
+                .map(|it| it.1)
+                .filter(|it| it.key_kind() == old.key_kind())
+                .max_by_key(|it| (it.not_before, &it.serial));
+            if newest.is_some_and(|it| it.serial != old.serial) {
+                let left = quantity::seconds(left(old, now));
+                let line = format!("{address} still serves the old certificate ({left} left)");
+                let state = match self.left_state(old, now) {
+                    State::Critical => State::Critical,
+                    _ => State::Warning,
+                };
+                outcome.find("addresses-differ", state, &line);
+            }
+        }
+    }
+
+    /// Compares what is served with what lies in the file.
+    fn deployment(&self, outcome: &mut Outcome, sites: &[Site], file: &File, now: SystemTime) {
+        for (code, state, line) in &file.wrong {
+            outcome.find(code, *state, line);
+        }
+        let Some(leaf) = file.leaf() else {
+            return;
+        };
+        for (address, served) in leaves(sites) {
+            if served.fingerprint == leaf.fingerprint || served.key_kind() != leaf.key_kind() {
+                continue;
+            }
+            let since = now.duration_since(file.modified).unwrap_or_default();
+            let renewed = quantity::seconds(since.as_secs_f64());
+            if leaf.not_before < served.not_before {
+                let line = format!(
+                    "{address} serves a newer certificate than {}: it {}",
+                    file.path.display(),
+                    ends(served, now)
+                );
+                outcome.find("served-newer", State::Warning, &line);
+            } else if since < GRACE {
+                outcome.detail(&format!(
+                    "{address} does not serve {} yet, which was renewed {renewed} ago",
+                    file.path.display()
+                ));
+            } else {
+                let state = match self.left_state(served, now) {
+                    State::Critical => State::Critical,
+                    _ => State::Warning,
+                };
+                let ends = match left(served, now) {
+                    left if left < 0.0 => format!("ended {} ago", quantity::seconds(-left)),
+                    left => format!("ends in {}", quantity::seconds(left)),
+                };
+                let line = format!(
+                    "{} was renewed on disk {renewed} ago, {address} still serves the one that {ends}",
+                    file.path.display()
+                );
+                outcome.find("not-deployed", state, &line);
+            }
+        }
+    }
+}
+
+/// The leaves of all chains of all addresses.
+fn leaves(sites: &[Site]) -> impl Iterator<Item = (SocketAddr, &Certificate)> {
+    sites.iter().flat_map(|site| {
+        let chains = site.shown.iter().filter_map(|it| it.chain.first());
+        chains.map(|it| (site.address, it))
+    })
+}
+
+/// Who shows what until when, how far it is through its life, by whom, for which names, over what, and what is wrong.
+fn row(site: &Site, shown: &Shown, now: SystemTime) -> String {
+    let Some(leaf) = shown.chain.first() else {
+        return format!("{} shows no certificate", site.address);
+    };
+    let gone = 100.0 - left(leaf, now) / leaf.lifetime() * 100.0;
+    let wrong = match site.codes[..] {
+        [] => String::new(),
+        _ => format!(", {}", site.codes.join(" ")),
+    };
+    let version = match shown.peer.version {
+        "" => String::new(),
+        version => format!(", {version}"),
+    };
+    format!(
+        "{}: {} until {} ({gone:.0}% of its life gone), {}, issued by {}, for {}{version}{wrong}",
+        site.address,
+        leaf.subject,
+        date(leaf.not_after),
+        leaf.key,
+        leaf.issuer,
+        trust::names_of(leaf),
+    )
+}
+
+fn kind_name(keys: tls::Keys) -> &'static str {
+    match keys {
+        tls::Keys::Any => "TLS",
+        tls::Keys::Rsa => "RSA",
+        tls::Keys::Ecdsa => "ECDSA",
+    }
+}
+
+/// Asks every address at once.
+fn observe(addresses: &[SocketAddr], ask: &Ask) -> Vec<(SocketAddr, Result<Site, Fault>)> {
+    match addresses {
+        [one] => vec![(*one, look(*one, ask))],
+        many => std::thread::scope(|scope| {
+            let looks: Vec<_> = many
+                .iter()
+                .map(|it| (*it, scope.spawn(move || look(*it, ask))))
+                .collect();
+            let lost = || Fault::Me(anyhow!("the thread that asked it ended early"));
+            looks
+                .into_iter()
+                .map(|(address, it)| (address, it.join().unwrap_or_else(|_| Err(lost()))))
+                .collect()
+        }),
+    }
+}
+
+/// Asks one address for each kind of certificate; it is down when it shows none.
+fn look(address: SocketAddr, ask: &Ask) -> Result<Site, Fault> {
+    let start = Instant::now();
+    let mut site = Site {
+        address,
+        shown: Vec::new(),
+        took: Duration::ZERO,
+        lacks: Vec::new(),
+        codes: Vec::new(),
+    };
+    let mut first = None;
+    for keys in ask.keys {
+        match handshake(address, ask, *keys) {
+            Ok(shown) => {
+                let leaf = |it: &Shown| it.chain.first().map(|it| it.fingerprint.clone());
+                // A server that ignores what it was asked for shows the same one twice.
+                match site.shown.iter().any(|it| leaf(it) == leaf(&shown)) {
+                    true => site.lacks.push(*keys),
+                    false => site.shown.push(shown),
+                }
+            }
+            Err(fault) => {
+                site.lacks.push(*keys);
+                first = first.or(Some(fault));
+            }
+        }
+    }
+    match (first, site.shown.is_empty(), ask.keys) {
+        // The one kind that the file has is not served: then whatever there is.
+        (Some(Fault::World { .. }), true, [tls::Keys::Rsa | tls::Keys::Ecdsa]) => {
+            site.shown.push(handshake(address, ask, tls::Keys::Any)?);
+            site.lacks.clear();
+        }
+        (Some(fault), true, _) => return Err(fault),
+        _ => (),
+    }
+    site.took = start.elapsed();
+    Ok(site)
+}
+
+/// One handshake; where the library cannot make it, the certificate is read in the clear.
+fn handshake(address: SocketAddr, ask: &Ask, keys: tls::Keys) -> Result<Shown, Fault> {
+    let who = address.to_string();
+    let fault = match tls::handshake(connect(address, ask)?, ask.name, &who, keys) {
+        Ok((_, peer)) | Err((_, Some(peer))) => return shown(peer, &who),
+        Err((fault, None)) => fault,
+    };
+    let old = matches!(
+        &fault,
+        Fault::World {
+            code: "tls-alert" | "closed" | "reset",
+            ..
+        }
+    );
+    let sni = ask.name.parse::<IpAddr>().is_err().then_some(ask.name);
+    for hello in HELLOS.iter().filter(|_| old && keys != tls::Keys::Ecdsa) {
+        let read = connect(address, ask)
+            .and_then(|mut stream| hello::read(&mut stream, *hello, sni, &who));
+        if let Ok(read) = read
+            && !read.chain.is_empty()
+        {
+            let peer = Peer {
+                chain: read.chain,
+                version: hello::version_name(read.version),
+                unproven: Some("it was read in the clear".to_owned()),
+                plain: true,
+            };
+            return shown(peer, &who);
+        }
+    }
+    Err(fault)
+}
+
+fn connect(address: SocketAddr, ask: &Ask) -> Result<Stream, Fault> {
+    let mut stream = dial(&[address], ask.deadline)?.stream;
+    if let Some(starttls) = ask.starttls {
+        starttls.negotiate(&mut stream, ask.name, &address.to_string())?;
+    }
+    Ok(stream)
+}
+
+fn shown(peer: Peer, who: &str) -> Result<Shown, Fault> {
+    match peer.certificates() {
+        Ok(chain) => Ok(Shown { peer, chain }),
+        Err(error) => Err(Fault::world(
+            "untrusted",
+            format!("what {who} shows cannot be read: {error:#}"),
+        )),
+    }
+}
+
+/// No address showed a certificate: what the first of them says stands for all.
+fn none_shown(down: Vec<(SocketAddr, Fault)>) -> anyhow::Result<Outcome> {
+    let mut down = down.into_iter();
+    let Some((_, first)) = down.next() else {
+        return Err(anyhow!("no address was asked"));
+    };
+    let mut outcome = first.outcome()?;
+    for (_, fault) in down {
+        outcome.detail(&fault.to_string());
+    }
+    Ok(outcome)
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    let all: Vec<String> = addresses.iter().map(|it| it.to_string()).collect();
+    all.join(", ")
+}

@@ -1,0 +1,186 @@
+//! A certificate authority with an intermediate, made with openssl, and servers that show what it issued.
+
+use crate::engine::{self, Running};
+use crate::koshu::{Said, koshu};
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A certificate authority with an intermediate, made with openssl.
+pub struct Lab {
+    folder: TempDir,
+}
+
+/// What a certificate should be.
+#[derive(Clone, Copy)]
+pub struct Wish<'w> {
+    pub name: &'w str,
+    /// subjectAltName.
+    pub names: &'w str,
+    /// Days from now until it begins and ends.
+    pub days: (i64, i64),
+    /// By whom it is signed: "root" or "middle".
+    pub by: &'w str,
+    /// "ec" with P-256, or "rsa:BITS".
+    pub key: &'w str,
+    pub digest: &'w str,
+    /// More lines of extensions.
+    pub more: &'w str,
+}
+
+/// Healthy in every way.
+pub const GOOD: Wish = Wish {
+    name: "good",
+    names: "DNS:shop.example.jp,IP:127.0.0.1",
+    days: (-10, 80),
+    by: "middle",
+    key: "ec",
+    digest: "sha256",
+    more: "",
+};
+
+/// The authority; nothing where openssl is missing.
+pub fn lab() -> Option<Lab> {
+    engine::find("openssl")?;
+    let lab = Lab {
+        folder: tempfile::tempdir().expect("a folder"),
+    };
+    let [root, root_key] = ["root.pem", "root.key"].map(|it| lab.at(it));
+    engine::openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=Lab Root",
+        "-days",
+        "3650",
+        "-keyout",
+        &root_key,
+        "-out",
+        &root,
+    ]);
+    lab.issue(&Wish {
+        name: "middle",
+        names: "",
+        days: (-100, 1000),
+        by: "root",
+        ..GOOD
+    });
+    Some(lab)
+}
+
+impl Lab {
+    pub fn at(&self, file: &str) -> String {
+        self.folder.path().join(file).display().to_string()
+    }
+
+    pub fn issue(&self, wish: &Wish) {
+        let Wish {
+            name,
+            names,
+            days,
+            by,
+            key: kind,
+            digest,
+            more,
+        } = wish;
+        let [key, request, cert, extensions] =
+            ["key", "csr", "pem", "ext"].map(|it| self.at(&format!("{name}.{it}")));
+        let [by_cert, by_key] = ["pem", "key"].map(|it| self.at(&format!("{by}.{it}")));
+        let lines = match names.is_empty() {
+            true => "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n".to_owned(),
+            false => format!("basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName={names}\n{more}"),
+        };
+        fs::write(&extensions, lines).expect("a file");
+        engine::openssl(&[
+            "req",
+            "-new",
+            "-newkey",
+            kind,
+            "-pkeyopt",
+            match *kind {
+                "ec" => "ec_paramgen_curve:P-256",
+                _ => "rsa_keygen_pubexp:65537",
+            },
+            "-nodes",
+            "-subj",
+            &format!("/CN={name}"),
+            "-keyout",
+            &key,
+            "-out",
+            &request,
+        ]);
+        // `openssl ca` is the one command of openssl 3.0 that sets both dates.
+        let index = self.at(&format!("{name}.index"));
+        fs::write(&index, "").expect("a file");
+        let config = format!(
+            "[ca]\ndefault_ca=x\n[x]\ndatabase={index}\nnew_certs_dir={}\nrand_serial=yes\ndefault_md={digest}\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n",
+            self.at("")
+        );
+        let file = self.at("ca.cnf");
+        fs::write(&file, config).expect("a file");
+        let date = |days: i64| {
+            let out = Command::new("date")
+                .args(["-u", "-d", &format!("{days} days"), "+%Y%m%d%H%M%SZ"])
+                .output()
+                .expect("date");
+            String::from_utf8_lossy(&out.stdout).trim().to_owned()
+        };
+        engine::openssl(&[
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            &file,
+            "-cert",
+            &by_cert,
+            "-keyfile",
+            &by_key,
+            "-in",
+            &request,
+            "-out",
+            &cert,
+            "-startdate",
+            &date(days.0),
+            "-enddate",
+            &date(days.1),
+            "-extfile",
+            &extensions,
+        ]);
+    }
+
+    /// A server with a certificate and the whole chain.
+    pub fn serve(&self, name: &str, words: &[&str]) -> (Running, SocketAddr) {
+        let chain = self.at("middle.pem");
+        let [cert, key] = ["pem", "key"].map(|it| self.at(&format!("{name}.{it}")));
+        let chain: &[&str] = if words.contains(&"-no-chain") {
+            &[]
+        } else {
+            &["-cert_chain", &chain]
+        };
+        let words: Vec<&str> = words
+            .iter()
+            .copied()
+            .filter(|it| *it != "-no-chain")
+            .collect();
+        engine::s_server(&[&["-cert", &cert, "-key", &key], chain, &words[..]].concat())
+    }
+
+    pub fn check(&self, address: SocketAddr, words: &[&str]) -> Said {
+        let ca = format!("ca={}", self.at("root.pem"));
+        koshu(&[&["cert", &address.to_string(), &ca], words].concat())
+    }
+
+    /// State and finding codes of a certificate that is served.
+    pub fn codes(&self, wish: &Wish) -> (u64, Vec<String>) {
+        self.issue(wish);
+        let (_running, address) = self.serve(wish.name, &[]);
+        let said = self.check(address, &["--format", "json"]);
+        (said.json()["state"].as_u64().unwrap_or(9), said.codes())
+    }
+}

@@ -1,0 +1,226 @@
+//! `cert` on files: stores of every kind, private keys, patterns and files that may not be read.
+
+use crate::engine;
+use crate::koshu::koshu;
+use crate::lab::{GOOD, Wish, lab};
+use std::fs;
+use std::process::Command;
+
+#[test]
+fn pkcs12_opens_with_its_password_in_modern_and_old_encryption() {
+    let Some(lab) = lab() else { return };
+    lab.issue(&Wish {
+        name: "boxed",
+        ..GOOD
+    });
+    let [cert, key, chain] = ["boxed.pem", "boxed.key", "middle.pem"].map(|it| lab.at(it));
+    for (name, words) in [
+        ("modern", &[][..]),
+        ("old", &["-legacy"]),
+        ("open", &["-nokeys"]),
+    ] {
+        let store = lab.at(&format!("{name}.p12"));
+        let common = [
+            "pkcs12",
+            "-export",
+            "-in",
+            &cert,
+            "-inkey",
+            &key,
+            "-certfile",
+            &chain,
+            "-out",
+            &store,
+            "-passout",
+            "pass:Geheim-77",
+        ];
+        engine::openssl(&[&common[..], words].concat());
+        let file = format!("file={store}");
+        let said = koshu(&["cert", &file, "password=Geheim-77"]);
+        said.has("certificates=2").is("OK");
+        let said = koshu(&["cert", &file]);
+        said.has("needs its `password`").is("UNKNOWN");
+        let said = koshu(&["cert", &file, "password=wrong-one"]);
+        said.has("the password does not open").is("UNKNOWN");
+        assert!(!said.out.contains("wrong-one"), "{}", said.out);
+    }
+}
+
+#[test]
+fn java_stores_open_without_a_password() {
+    let Some(keytool) = engine::find("keytool") else {
+        return;
+    };
+    let Some(lab) = lab() else { return };
+    lab.issue(&Wish {
+        name: "duke",
+        days: (-85, 5),
+        ..GOOD
+    });
+    for kind in ["JKS", "JCEKS"] {
+        let store = lab.at(&format!("{kind}.store"));
+        let run = |words: &[&str]| {
+            let done = Command::new(&keytool)
+                .args(words)
+                .args([
+                    "-keystore",
+                    &store,
+                    "-storetype",
+                    kind,
+                    "-storepass",
+                    "changeit",
+                    "-noprompt",
+                ])
+                .output()
+                .expect("keytool");
+            assert!(
+                done.status.success(),
+                "{}",
+                String::from_utf8_lossy(&done.stdout)
+            );
+        };
+        run(&[
+            "-genkeypair",
+            "-alias",
+            "own",
+            "-keyalg",
+            "RSA",
+            "-dname",
+            "CN=own key",
+            "-validity",
+            "3000",
+            "-keypass",
+            "changeit",
+        ]);
+        run(&[
+            "-importcert",
+            "-alias",
+            "duke",
+            "-file",
+            &lab.at("duke.pem"),
+        ]);
+        let said = koshu(&["cert", &format!("file={store}")]);
+        assert!(said.is("CRITICAL").contains("duke ends in"), "{}", said.out);
+        said.has("certificates=2").has("own key ends in");
+    }
+}
+
+#[test]
+fn private_keys_must_be_those_of_their_certificates() {
+    let Some(lab) = lab() else { return };
+    for (name, key) in [("one", "ec"), ("two", "ec"), ("three", "rsa:2048")] {
+        lab.issue(&Wish { name, key, ..GOOD });
+    }
+    let check = |cert: &str, key: &str| {
+        koshu(&[
+            "cert",
+            &format!("file={}", lab.at(cert)),
+            &format!("key={}", lab.at(key)),
+            "--format",
+            "json",
+        ])
+    };
+    assert_eq!(check("one.pem", "one.key").codes(), Vec::<String>::new());
+    assert_eq!(
+        check("three.pem", "three.key").codes(),
+        Vec::<String>::new()
+    );
+    assert_eq!(check("one.pem", "two.key").codes(), ["key-mismatch"]);
+    assert_eq!(check("one.pem", "three.key").codes(), ["key-mismatch"]);
+    check("one.pem", "one.pem").has("no private key in");
+    check("one.pem", "none.key").has("none.key does not exist");
+    // In the same file, as haproxy wants it.
+    let joined = lab.at("joined.pem");
+    let text = |it: &str| fs::read_to_string(lab.at(it)).expect("a file");
+    fs::write(&joined, text("one.pem") + &text("one.key")).expect("a file");
+    koshu(&["cert", &format!("file={joined}")]).is("OK");
+    fs::write(&joined, text("one.pem") + &text("two.key")).expect("a file");
+    koshu(&["cert", &format!("file={joined}")]).is("CRITICAL");
+    let (_running, address) = lab.serve("one", &[]);
+    let said = lab.check(
+        address,
+        &[
+            &format!("file={}", lab.at("one.pem")),
+            &format!("key={}", lab.at("two.key")),
+            "--format",
+            "json",
+        ],
+    );
+    assert_eq!(said.codes(), ["key-mismatch"]);
+}
+
+#[test]
+fn files_are_found_in_folders_below() {
+    let Some(lab) = lab() else { return };
+    lab.issue(&Wish {
+        name: "deep",
+        ..GOOD
+    });
+    let folder = lab.at("a/b/c");
+    fs::create_dir_all(&folder).expect("folders");
+    fs::copy(lab.at("deep.pem"), format!("{folder}/x.crt")).expect("a copy");
+    koshu(&["cert", &format!("file={}/**/*.crt", lab.at(""))])
+        .has("a/b/c/x.crt")
+        .is("OK");
+    // OpenSSL's own writing of a trusted certificate.
+    let trusted = lab.at("trusted.pem");
+    engine::openssl(&[
+        "x509",
+        "-in",
+        &lab.at("deep.pem"),
+        "-addtrust",
+        "serverAuth",
+        "-trustout",
+        "-out",
+        &trusted,
+    ]);
+    koshu(&["cert", &format!("file={trusted}")]).is("OK");
+}
+
+#[test]
+fn files_of_others_are_unknown_with_the_name_of_the_user() {
+    let Some(lab) = lab() else { return };
+    if !rustix::process::geteuid().is_root() || engine::find("setpriv").is_none() {
+        engine::skip("only root can become another user");
+        return;
+    }
+    lab.issue(&Wish {
+        name: "closed",
+        ..GOOD
+    });
+    let file = lab.at("closed.pem");
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("a mode");
+    let (_running, address) = lab.serve("closed", &[]);
+    let folder = lab.at("");
+    fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("a mode");
+    // The binary where another user may start it.
+    let koshu = lab.at("koshu");
+    fs::copy(crate::koshu::binary(), &koshu).expect("a copy");
+    let out = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            &koshu,
+            "cert",
+            &address.to_string(),
+        ])
+        .args([
+            &format!("file={file}"),
+            &format!("ca={}", lab.at("root.pem")),
+        ])
+        .output()
+        .expect("setpriv");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(
+        text.contains(&format!("cannot read {file} as user")),
+        "{text}"
+    );
+    assert!(
+        text.contains("closed ends in"),
+        "what is served is seen: {text}"
+    );
+    assert_eq!(out.status.code(), Some(3), "{text}");
+}
