@@ -80,7 +80,7 @@ fn servers_that_choke_on_new_hellos_are_asked_in_older_ones() {
             return;
         }
         let sized = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[1..], bytes].concat();
-        let list = sized(&sized(&leaf));
+        let list = sized(&sized(&sized(&leaf)));
         let messages = [&[2, 0, 0, 4, 3, 0, 0, 0, 11][..], &list].concat();
         let length = (messages.len() as u16).to_be_bytes();
         let _ = stream.write_all(&[&[22, 3, 0][..], &length, &messages].concat());
@@ -379,7 +379,7 @@ fn one_bad_address_of_three_is_named() {
     let said = check(&["", "", ""], &JSON);
     expect(&said, 2, &["refused"]);
     // The rows of a terminal: one for each address.
-    let said = check(&["new", "stale", "new"], &["-v"]);
+    let said = check(&["new", "stale", "new"], &[]);
     for row in ["127.0.0.2:", "127.0.0.3:", "127.0.0.4:"] {
         assert!(
             said.out

@@ -187,7 +187,7 @@ pub fn judge(
         wrong.push(("name-mismatch", text));
     }
     let path = path(chain, roots).into_iter().map(|it| &chain[it]);
-    let weak = path.filter(|it| it.has_weak_signature() && !it.self_issued);
+    let weak = path.filter(|it| it.weak_signature && !it.self_issued);
     let weak = weak.map(|it| {
         let text = format!("{} is signed with {}", it.subject, it.signature);
         ("weak-signature", text)

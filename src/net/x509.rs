@@ -24,6 +24,8 @@ pub struct Certificate {
     pub weak_key: bool,
     /// The signature's algorithm, as `sha256WithRSAEncryption`.
     pub signature: String,
+    /// Whether that can be forged: MD2, MD5 or SHA-1.
+    pub weak_signature: bool,
     /// The names in DER, for following a chain.
     pub subject_der: Vec<u8>,
     pub issuer_der: Vec<u8>,
@@ -69,6 +71,7 @@ impl Certificate {
             key: key.0,
             weak_key: key.1,
             signature: signature(&cert),
+            weak_signature: weak_signature(&cert),
             subject_der: cert.subject().as_raw().to_vec(),
             issuer_der: cert.issuer().as_raw().to_vec(),
             issuer_full: cert.issuer().to_string(),
@@ -133,6 +136,19 @@ fn signature(cert: &X509Certificate) -> String {
     }
 }
 
+fn weak_signature(cert: &X509Certificate) -> bool {
+    const WEAK: [&str; 6] = [
+        "1.2.840.113549.1.1.2", // md2WithRSAEncryption
+        "1.2.840.113549.1.1.4", // md5WithRSAEncryption
+        "1.2.840.113549.1.1.5", // sha1WithRSAEncryption
+        "1.3.14.3.2.29",        // the same, of old
+        "1.2.840.10040.4.3",    // dsaWithSHA1
+        "1.2.840.10045.4.1",    // ecdsa-with-SHA1
+    ];
+    let id = cert.signature_algorithm.algorithm.to_id_string();
+    WEAK.contains(&id.as_str())
+}
+
 /// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
@@ -144,12 +160,6 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 impl Certificate {
-    /// Whether it is signed with a hash that can be forged.
-    pub fn has_weak_signature(&self) -> bool {
-        let name = self.signature.to_ascii_lowercase();
-        name.contains("sha1") || name.contains("md5") || name.contains("md2")
-    }
-
     /// RSA, EC or another kind.
     pub fn key_kind(&self) -> &str {
         self.key.split(' ').next().unwrap_or_default()

@@ -357,6 +357,7 @@ mod tests {
             key: "EC 256".to_owned(),
             weak_key: false,
             signature: "ecdsa-with-SHA256".to_owned(),
+            weak_signature: false,
             subject_der: vec![1],
             issuer_der: vec![2],
             issuer_full: "CN=A CA".to_owned(),
