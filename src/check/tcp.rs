@@ -9,6 +9,7 @@ use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::model::text;
 use crate::net::dial::{Conn, dial};
+use crate::net::tls::Offer;
 use crate::net::{self, Family, Fault};
 use serde::Deserialize;
 use std::io::{Read, Write};
@@ -97,7 +98,7 @@ impl Tcp {
             false => Conn::Plain(dialled.stream),
             true => {
                 let (stream, peer) =
-                    net::tls::handshake(dialled.stream, host, &who, net::tls::Keys::Any)
+                    net::tls::handshake(dialled.stream, host, &who, &Offer::default())
                         .map_err(|(fault, _)| fault)?;
                 if self.verify != Some(false) {
                     cx.accept(&peer, host, self.ca.as_deref())?;

@@ -5,6 +5,7 @@ use crate::model::quantity::Unit;
 use crate::model::report::{Entry, Report};
 use crate::model::state::State;
 use crate::model::text;
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 /// The most bytes of the first line's text, which status pages and SMS show (integrations of old engines).
@@ -148,47 +149,56 @@ pub fn to_do(entry: &Entry) -> Option<String> {
 
 /// Perfdata in the list's order, and how many metrics did not fit.
 ///
-/// What is printed depends on the list alone, never on states or values, so that no graph has gaps: a
-/// metric counts with the widest that its values get, and a check that has none now with its usual ones.
+/// What is printed depends on the list alone, never on states or values, so that no graph has gaps: the first
+/// usual metric of every check comes before the second of any, room is kept for those that a check does not
+/// have now, and each counts with the widest that its values get. What else a check measures comes after that.
 fn perfdata(report: &Report, style: &Style) -> (String, usize) {
     let mut room = match style.max_bytes {
         most if most > Style::MAX_BYTES => most / 2,
         most => (LINE - TEXT - 3).min(most.saturating_sub(TEXT + 3)),
     };
     let single = report.entries.len() == 1;
+    let prefix = |entry: &Entry| match single {
+        true => String::new(),
+        false => format!("{}.", entry.label),
+    };
+    let mut wishes: Vec<(usize, usize, &str, Unit)> = Vec::new();
+    for (index, entry) in report.entries.iter().enumerate() {
+        let usual = entry.usual_metrics;
+        let more = entry.outcome.metrics().iter();
+        let more = more.filter(|metric| usual.iter().all(|it| it.0 != metric.label));
+        let more = more.map(|it| (it.label.as_str(), it.unit));
+        let ranks = (0..usual.len()).chain(USUAL..);
+        let both = usual.iter().copied().chain(more);
+        wishes.extend(ranks.zip(both).map(|(rank, it)| (rank, index, it.0, it.1)));
+    }
+    wishes.sort_by_key(|it| it.0);
+    let mut granted: HashSet<(usize, &str)> = HashSet::new();
+    for (_, index, label, unit) in wishes {
+        let cost = prefix(&report.entries[index]).len() + label.len() + widest(unit);
+        if cost <= room {
+            room -= cost;
+            granted.insert((index, label));
+        }
+    }
     let mut items: Vec<String> = Vec::new();
     let mut left_out = 0;
-    for entry in &report.entries {
-        let prefix = match single {
-            true => String::new(),
-            false => format!("{}.", entry.label),
-        };
-        let cost = |label: &str, unit: Unit| prefix.len() + label.len() + widest(unit);
-        let metrics = entry.outcome.metrics();
-        let usual = entry.usual_metrics.iter();
-        let absent = usual.filter(|it| !metrics.iter().any(|metric| metric.label == it.0));
-        let absent: usize = absent.map(|it| cost(it.0, it.1)).sum();
-        let present: usize = metrics.iter().map(|it| cost(&it.label, it.unit)).sum();
-        let whole = absent + present <= room;
-        // A check with many metrics of its own gives as many of them as there is room for.
-        let many = metrics.len() > entry.usual_metrics.len();
-        for metric in metrics.iter().filter(|it| it.value.is_finite()) {
-            let item = format!("{prefix}{metric}");
-            let cost = cost(&metric.label, metric.unit);
-            match (whole || (many && cost <= room)) && item.len() <= cost {
-                true => {
-                    items.push(item);
-                    room = room.saturating_sub(cost);
-                }
+    for (index, entry) in report.entries.iter().enumerate() {
+        let metrics = entry.outcome.metrics().iter();
+        for metric in metrics.filter(|it| it.value.is_finite()) {
+            let item = format!("{}{metric}", prefix(entry));
+            let most = prefix(entry).len() + metric.label.len() + widest(metric.unit);
+            match granted.contains(&(index, metric.label.as_str())) && item.len() <= most {
+                true => items.push(item),
                 false => left_out += 1,
             }
-        }
-        if whole {
-            room = room.saturating_sub(absent);
         }
     }
     (items.join(" "), left_out)
 }
+
+/// More than any check has usual metrics.
+const USUAL: usize = 1000;
 
 /// The most bytes of a metric after its label: value, unit, limits, bounds and the blank behind it.
 fn widest(unit: Unit) -> usize {

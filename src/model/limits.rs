@@ -48,6 +48,10 @@ measures! {
     Time: Seconds Above None, true, "1s,3s";
     /// Time left of a lifetime.
     Left: Seconds Below Some("the lifetime"), false, "30d,14d";
+    /// How long ago something was made; only too old is bad.
+    Old: Seconds Above None, false, "1d,2d";
+    /// Some number of which more is worse.
+    Amount: None Above None, true, "10,100";
     /// How long ago something began; too young and too old can both be bad.
     Age: Seconds Neither None, false, "~:1d,~:2d";
     /// A part of a whole that fills up.
@@ -346,6 +350,24 @@ enum Side {
     Crit,
 }
 
+impl<M: Measure> schemars::JsonSchema for Limit<M> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Limit{}", M::EXAMPLE).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let one = schemars::json_schema!({ "type": ["string", "number"] });
+        schemars::json_schema!({
+            "title": "limit",
+            "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }],
+        })
+    }
+}
+
 impl<M: Measure> schemars::JsonSchema for Limits<M> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         format!("Limits{}", M::EXAMPLE).into()
@@ -355,9 +377,8 @@ impl<M: Measure> schemars::JsonSchema for Limits<M> {
         true
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let one = schemars::json_schema!({ "type": ["string", "number"] });
-        let limit = schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] });
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let limit = Limit::<M>::json_schema(generator);
         schemars::json_schema!({
             "title": "limits",
             "examples": [M::EXAMPLE],

@@ -156,6 +156,11 @@ impl Outcome {
             .collect()
     }
 
+    /// The facts alone, whatever the faults.
+    pub fn facts(&self) -> &str {
+        &self.summary
+    }
+
     pub fn metrics(&self) -> &[Metric] {
         &self.metrics
     }

@@ -2,13 +2,15 @@
 //!
 //! The only file that knows ureq's transport traits, which are outside its semantic versioning.
 
-use crate::net::dial::{Conn, dial};
-use crate::net::tls::Peer;
+use crate::model::text;
+use crate::net::dial::{Conn, Stream, dial, dial_unix};
+use crate::net::tls::{Offer, Peer, Secured};
 use crate::net::{self, Family, Fault};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use ureq::http::{self, Uri};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
@@ -22,32 +24,97 @@ pub type Judge = Arc<dyn Fn(&Peer, &str) -> Result<(), Fault> + Send + Sync>;
 #[derive(Clone)]
 pub struct Reach {
     pub family: Family,
-    /// Connect here, whatever the URL's host resolves to.
-    pub address: Option<(String, Option<u16>)>,
+    pub way: Way,
+    /// The name to ask for in TLS, instead of the URL's host.
+    pub sni: Option<String>,
+    pub offer: Offer,
+    /// Whether to say in a PROXY line for whom this connection is made.
+    pub proxy_line: bool,
     pub deadline: Instant,
     /// Judges the chain before anything is sent over TLS; an error ends the exchange.
     pub judge: Judge,
 }
 
+/// Where to connect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    /// To the URL's host.
+    Direct,
+    /// To this host and port, whatever the URL's host resolves to.
+    Address(String, Option<u16>),
+    /// To a Unix domain socket.
+    Unix(PathBuf),
+    Proxy(Proxy),
+}
+
+/// A proxy for HTTP (RFC 9110, sections 7.3.2 and 9.3.6).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proxy {
+    pub host: String,
+    pub port: u16,
+    /// The value of Proxy-Authorization.
+    pub login: Option<String>,
+}
+
+/// How long each phase took; those of several exchanges add up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases {
+    pub resolve: Duration,
+    pub connect: Duration,
+    pub tls: Option<Duration>,
+    pub first_byte: Duration,
+    pub transfer: Duration,
+}
+
+impl Phases {
+    pub fn add(&mut self, other: &Phases) {
+        self.resolve += other.resolve;
+        self.connect += other.connect;
+        self.tls = match (self.tls, other.tls) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        self.first_byte += other.first_byte;
+        self.transfer += other.transfer;
+    }
+}
+
 /// What was seen of the connection.
 #[derive(Default)]
-pub struct Trace {
+struct Trace {
     /// Who was asked, as an address once it is known.
-    pub who: String,
-    pub doing: &'static str,
-    pub passed_over: Vec<String>,
+    who: String,
+    address: Option<SocketAddr>,
+    doing: &'static str,
+    passed_over: Vec<String>,
     fault: Option<Fault>,
+    phases: Phases,
+    /// When the request could be sent, and when the first byte of the response came.
+    ready: Option<Instant>,
+    first: Option<Instant>,
+    /// The beginning of what the server sent.
+    heard: Vec<u8>,
+    peer: Option<Peer>,
 }
+
+/// How much of a response is kept to find its status line in.
+const HEARD: usize = 16 << 10;
 
 /// A response with as much of its body as was wanted.
 pub struct Response {
     pub status: http::StatusCode,
+    /// The status line as it was sent (RFC 9112, section 4).
+    pub line: String,
     pub headers: http::HeaderMap,
     pub body: Vec<u8>,
     /// Whether the body has more than was wanted.
     pub cut: bool,
-    pub peer: String,
+    pub who: String,
+    pub address: Option<SocketAddr>,
     pub passed_over: Vec<String>,
+    pub phases: Phases,
+    /// What the server showed in TLS.
+    pub peer: Option<Peer>,
 }
 
 /// Sends one request and reads the response, of its body at most `limit` bytes.
@@ -99,14 +166,34 @@ pub fn exchange(
     let (parts, mut body) = result.map_err(|error| told(error, &mut trace))?;
     let cut = body.len() as u64 > limit;
     body.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    if let (Some(ready), Some(first)) = (trace.ready, trace.first) {
+        trace.phases.first_byte = first - ready;
+        trace.phases.transfer = first.elapsed();
+    }
     Ok(Response {
+        line: status_line(&trace.heard, parts.status.as_u16()),
         status: parts.status,
         headers: parts.headers,
         body,
         cut,
-        peer: trace.who.clone(),
+        who: trace.who.clone(),
+        address: trace.address,
         passed_over: std::mem::take(&mut trace.passed_over),
+        phases: trace.phases,
+        peer: trace.peer.take(),
     })
+}
+
+/// The status line of the final response, behind those that only inform (RFC 9110, section 15.2).
+fn status_line(heard: &[u8], status: u16) -> String {
+    let heard = String::from_utf8_lossy(heard);
+    let line = heard
+        .split("\n\r\n")
+        .flat_map(|it| it.split("\n\n"))
+        .filter_map(|head| head.trim_start().lines().next())
+        .take_while(|it| it.starts_with("HTTP/"))
+        .find(|it| it.split(' ').nth(1) == Some(&status.to_string()));
+    line.map_or_else(|| format!("HTTP {status}"), |it| it.trim_end().to_owned())
 }
 
 fn lock(trace: &Mutex<Trace>) -> std::sync::MutexGuard<'_, Trace> {
@@ -175,11 +262,18 @@ impl Connector for Dialler {
     ) -> Result<Option<Wire>, ureq::Error> {
         let config = details.config;
         match self.open(details.uri) {
-            Ok(conn) => Ok(Some(Wire {
-                conn,
-                trace: self.trace.clone(),
-                buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
-            })),
+            Ok(conn) => {
+                lock(&self.trace).ready = Some(Instant::now());
+                Ok(Some(Wire {
+                    conn,
+                    trace: self.trace.clone(),
+                    buffers: LazyBuffers::new(
+                        config.input_buffer_size(),
+                        config.output_buffer_size(),
+                    ),
+                    absolute: self.absolute(details.uri),
+                }))
+            }
             Err(fault) => {
                 lock(&self.trace).fault = Some(fault);
                 Err(ureq::Error::ConnectionFailed)
@@ -188,37 +282,133 @@ impl Connector for Dialler {
     }
 }
 
+fn is_secure(uri: &Uri) -> bool {
+    uri.scheme() == Some(&http::uri::Scheme::HTTPS)
+}
+
 impl Dialler {
     fn open(&self, uri: &Uri) -> Result<Conn, Fault> {
-        let secure = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        let Reach {
+            way, sni, offer, ..
+        } = &self.reach;
+        let secure = is_secure(uri);
         let name = uri.host().unwrap_or_default();
         let name = name.trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let mut stream = match way {
+            Way::Direct => self.dial(name, port)?,
+            Way::Address(host, at) => self.dial(host, at.unwrap_or(port))?,
+            Way::Proxy(proxy) => self.dial(&proxy.host, proxy.port)?,
+            Way::Unix(path) => {
+                lock(&self.trace).who = path.display().to_string();
+                let start = Instant::now();
+                let stream = dial_unix(path, self.reach.deadline)?;
+                lock(&self.trace).phases.connect = start.elapsed();
+                stream
+            }
+        };
+        let who = lock(&self.trace).who.clone();
+        if self.reach.proxy_line {
+            let line = proxy_line(&stream);
+            let sent = stream.write_all(line.as_bytes());
+            sent.map_err(|it| net::fault(&it, &who, "sending the PROXY line"))?;
+        }
+        if !secure {
+            return Ok(Conn::Plain(stream));
+        }
+        if let Way::Proxy(proxy) = way {
+            tunnel(&mut stream, proxy, uri, port, &who)?;
+        }
+        let name = sni.as_deref().unwrap_or(name);
+        let start = Instant::now();
+        let shaken = net::tls::handshake(stream, name, &who, offer);
+        let (stream, peer): (Secured, Peer) = shaken.map_err(|(fault, _)| fault)?;
+        (self.reach.judge)(&peer, name)?;
+        let mut trace = lock(&self.trace);
+        trace.phases.tls = Some(start.elapsed());
+        trace.peer = Some(peer);
+        Ok(Conn::Tls(Box::new(stream)))
+    }
+
+    fn dial(&self, host: &str, port: u16) -> Result<Stream, Fault> {
         let Reach {
             family, deadline, ..
         } = self.reach;
-        let (host, port) = match &self.reach.address {
-            Some((host, at)) => (host.as_str(), at.unwrap_or(port)),
-            None => (name, port),
-        };
+        let start = Instant::now();
         let addresses = net::resolve(host, port, family, deadline)?;
+        let resolved = Instant::now();
         let dialled = dial(&addresses, deadline)?;
-        let who = match host.parse::<IpAddr>() {
+        let mut trace = lock(&self.trace);
+        trace.phases.resolve = resolved - start;
+        trace.phases.connect = resolved.elapsed();
+        trace.who = match host.parse::<IpAddr>() {
             Ok(_) => dialled.peer.to_string(),
             Err(_) => format!("{host} ({})", dialled.peer),
         };
-        {
-            let mut trace = lock(&self.trace);
-            trace.who = who.clone();
-            trace.passed_over = dialled.passed_over;
+        trace.address = Some(dialled.peer);
+        trace.passed_over = dialled.passed_over;
+        Ok(dialled.stream)
+    }
+
+    /// A proxy wants the whole URL in the request line (RFC 9112, section 3.2.2), unless it only tunnels.
+    fn absolute(&self, uri: &Uri) -> Option<String> {
+        let authority = uri.authority()?;
+        let through = matches!(self.reach.way, Way::Proxy(_)) && !is_secure(uri);
+        through.then(|| format!("http://{authority}"))
+    }
+}
+
+/// The PROXY line of version 1, as a load balancer would send it (HAProxy, "The PROXY protocol", section 2.1).
+fn proxy_line(stream: &Stream) -> String {
+    match stream.ends() {
+        Some((own, peer)) => {
+            let family = if own.is_ipv4() { "TCP4" } else { "TCP6" };
+            let [from, to] = [own.ip(), peer.ip()];
+            format!(
+                "PROXY {family} {from} {to} {} {}\r\n",
+                own.port(),
+                peer.port()
+            )
         }
-        if !secure {
-            return Ok(Conn::Plain(dialled.stream));
+        None => "PROXY UNKNOWN\r\n".to_owned(),
+    }
+}
+
+/// Asks a proxy for a tunnel to the URL's host (RFC 9110, section 9.3.6).
+fn tunnel(
+    stream: &mut Stream,
+    proxy: &Proxy,
+    uri: &Uri,
+    port: u16,
+    who: &str,
+) -> Result<(), Fault> {
+    let told = |error: io::Error| net::fault(&error, who, "asking the proxy for a tunnel");
+    let to = format!("{}:{port}", uri.host().unwrap_or_default());
+    let login = match &proxy.login {
+        Some(login) => format!("Proxy-Authorization: {login}\r\n"),
+        None => String::new(),
+    };
+    let request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{login}\r\n");
+    stream.write_all(request.as_bytes()).map_err(told)?;
+    let mut head = Vec::new();
+    let mut byte = [0];
+    // Byte by byte, because what follows belongs to TLS.
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() > HEARD || stream.read(&mut byte).map_err(told)? == 0 {
+            let text = format!("the proxy {who} does not answer in HTTP");
+            return Err(Fault::world("proxy", text));
         }
-        let (stream, peer) = net::tls::handshake(dialled.stream, name, &who, net::tls::Keys::Any)
-            .map_err(|(fault, _)| fault)?;
-        (self.reach.judge)(&peer, name)?;
-        Ok(Conn::Tls(Box::new(stream)))
+        head.push(byte[0]);
+    }
+    let line = String::from_utf8_lossy(&head);
+    let line = line.lines().next().unwrap_or_default();
+    match line.split(' ').nth(1) {
+        Some(status) if status.starts_with('2') && status.len() == 3 => Ok(()),
+        _ => {
+            let said = text::excerpt(line, 80);
+            let text = format!("the proxy {who} opens no tunnel to {to}: {said}");
+            Err(Fault::world("proxy", text))
+        }
     }
 }
 
@@ -227,6 +417,8 @@ struct Wire {
     conn: Conn,
     trace: Arc<Mutex<Trace>>,
     buffers: LazyBuffers,
+    /// What to put before the path of the request line, once.
+    absolute: Option<String>,
 }
 
 impl std::fmt::Debug for Wire {
@@ -242,7 +434,14 @@ impl Transport for Wire {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
         let output = &self.buffers.output()[..amount];
-        self.conn.write_all(output)?;
+        let path = output.iter().position(|it| *it == b' ').map(|it| it + 1);
+        match (self.absolute.take(), path) {
+            (Some(before), Some(path)) => {
+                let whole = [&output[..path], before.as_bytes(), &output[path..]].concat();
+                self.conn.write_all(&whole)?;
+            }
+            _ => self.conn.write_all(output)?,
+        }
         self.conn.flush()?;
         lock(&self.trace).doing = "waiting for the response";
         Ok(())
@@ -256,6 +455,11 @@ impl Transport for Wire {
                 result => break result?,
             }
         };
+        let mut trace = lock(&self.trace);
+        trace.first = trace.first.or(Some(Instant::now()));
+        let room = HEARD - trace.heard.len().min(HEARD);
+        trace.heard.extend_from_slice(&input[..amount.min(room)]);
+        drop(trace);
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
@@ -267,5 +471,18 @@ impl Transport for Wire {
 
     fn is_tls(&self) -> bool {
         matches!(self.conn, Conn::Tls(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_line_is_that_of_the_final_response() {
+        let heard = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 All is well\r\nA: b\r\n\r\nHTTP/1.1 200 Not me";
+        assert_eq!(status_line(heard, 200), "HTTP/1.1 200 All is well");
+        assert_eq!(status_line(b"\xff\xff", 200), "HTTP 200");
+        assert_eq!(status_line(b"HTTP/1.0 404\n\nx", 404), "HTTP/1.0 404");
     }
 }

@@ -8,6 +8,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A connection, and the addresses that were tried in vain before it.
@@ -137,10 +139,47 @@ fn silent(
     Fault::Late(text)
 }
 
-/// A TCP connection of which every read and write ends at one deadline.
+/// Connects to a Unix domain socket.
+///
+/// # Errors
+/// World: nobody listens there. Me: it is no socket, or may not be used.
+pub fn dial_unix(path: &Path, deadline: Instant) -> Result<Stream, Fault> {
+    let who = path.display().to_string();
+    let told = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Fault::world("refused", format!("the socket {who} does not exist"))
+        }
+        // Without waiting, a socket whose queue is full says so at once.
+        io::ErrorKind::WouldBlock => {
+            Fault::Late(format!("{who}: too many others wait, connecting"))
+        }
+        _ => fault(&error, &who, "connecting"),
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let begin = || {
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&socket, &rustix::net::SocketAddrUnix::new(path)?)?;
+        Ok::<_, rustix::io::Errno>(socket)
+    };
+    let socket = UnixStream::from(begin().map_err(|it| told(it.into()))?);
+    socket.set_nonblocking(false).map_err(told)?;
+    Ok(Stream {
+        socket: Socket::Unix(socket),
+        deadline,
+    })
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connection of which every read and write ends at one deadline.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     deadline: Instant,
 }
 
@@ -148,7 +187,18 @@ impl Stream {
     fn new(socket: TcpStream, deadline: Instant) -> io::Result<Stream> {
         socket.set_nonblocking(false)?;
         socket.set_nodelay(true)?;
-        Ok(Stream { socket, deadline })
+        Ok(Stream {
+            socket: Socket::Tcp(socket),
+            deadline,
+        })
+    }
+
+    /// Both ends of a TCP connection, this one first.
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().ok().zip(socket.peer_addr().ok()),
+            Socket::Unix(_) => None,
+        }
     }
 
     fn left(&self) -> io::Result<Option<Duration>> {
@@ -161,15 +211,33 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(self.left()?)?;
-        self.socket.read(buffer)
+        let left = self.left()?;
+        match &mut self.socket {
+            Socket::Tcp(socket) => {
+                socket.set_read_timeout(left)?;
+                socket.read(buffer)
+            }
+            Socket::Unix(socket) => {
+                socket.set_read_timeout(left)?;
+                socket.read(buffer)
+            }
+        }
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(self.left()?)?;
-        self.socket.write(bytes)
+        let left = self.left()?;
+        match &mut self.socket {
+            Socket::Tcp(socket) => {
+                socket.set_write_timeout(left)?;
+                socket.write(bytes)
+            }
+            Socket::Unix(socket) => {
+                socket.set_write_timeout(left)?;
+                socket.write(bytes)
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

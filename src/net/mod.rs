@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod dial;
 pub mod dns;
+pub mod everywhere;
 pub mod hello;
 mod legacy;
 pub mod starttls;

@@ -7,11 +7,14 @@ use anyhow::anyhow;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
-    Error, SignatureScheme, StreamOwned,
+    Error, SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
+use serde::Deserialize;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,11 +31,79 @@ pub struct Peer {
 }
 
 /// Which kinds of keys a peer may show.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Keys {
+    #[default]
     Any,
     Rsa,
     Ecdsa,
+}
+
+/// A version of TLS, as a list writes it.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Deserialize, schemars::JsonSchema)]
+pub enum Version {
+    #[serde(rename = "1.0")]
+    V10,
+    #[serde(rename = "1.1")]
+    V11,
+    #[serde(rename = "1.2")]
+    V12,
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+impl Version {
+    /// The version of this name, as `TLS 1.2`.
+    pub fn named(name: &str) -> Option<Version> {
+        [Version::V10, Version::V11, Version::V12, Version::V13]
+            .into_iter()
+            .find(|it| it.to_string() == name)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.write_str(match self {
+            Version::V10 => "TLS 1.0",
+            Version::V11 => "TLS 1.1",
+            Version::V12 => "TLS 1.2",
+            Version::V13 => "TLS 1.3",
+        })
+    }
+}
+
+/// A certificate of ours with its key, for servers that demand one.
+pub struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// Reads PEM: the chain, leaf first, and the key.
+    ///
+    /// # Errors
+    /// When one of them is missing or damaged; nothing of the key is said.
+    pub fn read(chain: &[u8], key: &[u8]) -> anyhow::Result<Identity> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+        let chain = chain.map_err(|_| anyhow!("the client certificate is damaged"))?;
+        if chain.is_empty() {
+            return Err(anyhow!("no client certificate in PEM there"));
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+            anyhow!("no private key of the client in PEM there, or an encrypted one")
+        })?;
+        Ok(Identity { chain, key })
+    }
+}
+
+/// What is offered in a handshake; by default everything.
+#[derive(Clone, Default)]
+pub struct Offer {
+    pub keys: Keys,
+    /// The oldest and the newest version.
+    pub oldest: Option<Version>,
+    pub newest: Option<Version>,
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl Peer {
@@ -155,16 +226,16 @@ pub fn handshake(
     mut stream: Stream,
     name: &str,
     who: &str,
-    keys: Keys,
+    offer: &Offer,
 ) -> Result<(Secured, Peer), (Fault, Option<Peer>)> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let recorder = Arc::new(Recorder {
         schemes: provider.signature_verification_algorithms,
-        keys,
+        keys: offer.keys,
         seen: Mutex::default(),
     });
-    let mut conn =
-        connection(provider, recorder.clone(), name).map_err(|error| (Fault::Me(error), None))?;
+    let mut conn = connection(provider, recorder.clone(), name, offer)
+        .map_err(|error| (Fault::Me(error), None))?;
     let peer = |conn: &ClientConnection| {
         let seen = recorder.seen();
         Peer {
@@ -197,12 +268,29 @@ fn connection(
     provider: Arc<CryptoProvider>,
     recorder: Arc<Recorder>,
     name: &str,
+    offer: &Offer,
 ) -> anyhow::Result<ClientConnection> {
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+    let offered = |version: Version| {
+        offer.oldest.is_none_or(|it| version >= it) && offer.newest.is_none_or(|it| version <= it)
+    };
+    let versions: Vec<&SupportedProtocolVersion> = [
+        (Version::V13, &rustls::version::TLS13),
+        (Version::V12, &rustls::version::TLS12),
+    ]
+    .into_iter()
+    .filter(|it| offered(it.0))
+    .map(|it| it.1)
+    .collect();
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)?
         .dangerous()
-        .with_custom_certificate_verifier(recorder)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(recorder);
+    let mut config = match &offer.identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => config
+            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+            .map_err(|it| anyhow!("the client certificate cannot be used: {}", reason(&it)))?,
+    };
     // A resumed handshake would show neither the chain nor the true time.
     config.resumption = Resumption::disabled();
     Ok(ClientConnection::new(Arc::new(config), server_name(name)?)?)

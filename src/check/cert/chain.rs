@@ -1,10 +1,10 @@
 //! What one shown chain is worth: its path, its ends, its strength, and what the list expects of it.
 
-use crate::check::cert::{Cert, Version, ends};
+use crate::check::cert::{Cert, ends};
 use crate::model::outcome::{Code, code};
 use crate::model::quantity;
 use crate::model::state::State;
-use crate::net::tls::Peer;
+use crate::net::tls::{Peer, Version};
 use crate::net::trust::{self, Roots};
 use crate::net::x509::{self, Certificate};
 use jiff::civil::Date;

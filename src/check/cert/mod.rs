@@ -14,11 +14,11 @@ use crate::model::range::Range;
 use crate::model::secret::Secret;
 use crate::model::state::State;
 use crate::net::starttls::{self, Starttls};
+use crate::net::tls::Version;
 use crate::net::x509::Certificate;
 use crate::net::{self, Family, tls, trust};
 use anyhow::anyhow;
 use serde::Deserialize;
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -40,6 +40,7 @@ pub const TYPE: Type = Type::of::<Cert>(
         CODES,
         chain::CODES,
         net::CODES,
+        net::everywhere::CODES,
         trust::CODES,
         starttls::CODES,
     ],
@@ -50,16 +51,6 @@ const CODES: &[Code] = &[
         "left",
         "by limits",
         "The certificate ends soon: its renewal has failed, or the server was not reloaded since.",
-    ),
-    code(
-        "addresses-down",
-        "WARNING",
-        "Some addresses of the name show no certificate, others do: look at the machine behind the named one.",
-    ),
-    code(
-        "addresses-differ",
-        "WARNING",
-        "Addresses of one name show different certificates: one of them was not renewed or not reloaded.",
     ),
     code(
         "not-deployed",
@@ -136,43 +127,6 @@ enum Keys {
     #[default]
     Any,
     Both,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Deserialize, schemars::JsonSchema)]
-enum Version {
-    #[serde(rename = "1.0")]
-    V10,
-    #[serde(rename = "1.1")]
-    V11,
-    #[serde(rename = "1.2")]
-    V12,
-    #[serde(rename = "1.3")]
-    V13,
-}
-
-impl Version {
-    /// The version of this name, as `TLS 1.2`.
-    fn named(name: &str) -> Option<Version> {
-        match name {
-            "TLS 1.0" => Some(Version::V10),
-            "TLS 1.1" => Some(Version::V11),
-            "TLS 1.2" => Some(Version::V12),
-            "TLS 1.3" => Some(Version::V13),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        to.write_str(match self {
-            Version::V10 => "TLS 1.0",
-            Version::V11 => "TLS 1.1",
-            Version::V12 => "TLS 1.2",
-            Version::V13 => "TLS 1.3",
-        })
-    }
 }
 
 /// What `legacy` makes notes of.

@@ -10,13 +10,13 @@ use crate::model::outcome::Outcome;
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::net::dial::{Stream, dial};
+use crate::net::everywhere::{Everywhere, listed};
 use crate::net::hello::{self, HELLOS};
 use crate::net::starttls::Starttls;
-use crate::net::tls::{self, Peer};
+use crate::net::tls::{self, Offer, Peer};
 use crate::net::trust;
 use crate::net::x509::Certificate;
 use crate::net::{self, Fault};
-use anyhow::anyhow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -80,16 +80,8 @@ impl Cert {
             keys: &keys,
             deadline: cx.deadline,
         };
-        // A site with IPv6 is not broken because this machine has none.
-        let (there, nowhere): (Vec<_>, Vec<_>) =
-            addresses.iter().partition(|it| net::has_route(**it));
-        let asked = if there.is_empty() { &addresses } else { &there };
-        let views = observe(asked, &ask);
-        let mut outcome = self.judge(cx, name, views, file.as_ref())?;
-        for address in nowhere.iter().filter(|_| !there.is_empty()) {
-            outcome.detail(&format!("{address} was not asked: no route from here"));
-        }
-        Ok(outcome)
+        let views = Everywhere::ask(&addresses, |it| look(it, &ask));
+        self.judge(cx, name, views, file.as_ref())
     }
 
     /// Judges all addresses of a name together; the same fault at several of them is said once.
@@ -97,21 +89,19 @@ impl Cert {
         &self,
         cx: &Context,
         name: &str,
-        views: Vec<(SocketAddr, Result<Site, Fault>)>,
+        views: Everywhere<Site>,
         file: Option<&File>,
     ) -> anyhow::Result<Outcome> {
         let roots = cx.roots(self.ca.as_deref())?;
-        let total = views.len();
-        let (mut sites, mut down) = (Vec::new(), Vec::new());
-        for (address, view) in views {
-            match view {
-                Ok(site) => sites.push(site),
-                Err(fault) => down.push((address, fault)),
-            }
+        let total = views.asked();
+        if views.seen.is_empty() {
+            return views.none();
         }
-        if sites.is_empty() {
-            return none_shown(down);
-        }
+        let mut views = views;
+        let mut sites: Vec<Site> = std::mem::take(&mut views.seen)
+            .into_iter()
+            .map(|it| it.1)
+            .collect();
         let mut faults: Vec<(Found, Vec<SocketAddr>)> = Vec::new();
         for site in &mut sites {
             for shown in &site.shown {
@@ -144,14 +134,7 @@ impl Cert {
             Some(file) => self.deployment(&mut outcome, &sites, file, cx.now),
             None => self.differ(&mut outcome, &sites, cx.now),
         }
-        for (address, fault) in down {
-            let line = fault.to_string();
-            let line = match line.contains(&address.to_string()) {
-                true => line,
-                false => format!("{address}: {line}"),
-            };
-            outcome.find("addresses-down", State::Warning, &line);
-        }
+        views.name_silent(&mut outcome);
         Ok(outcome)
     }
 
@@ -334,24 +317,6 @@ fn kind_name(keys: tls::Keys) -> &'static str {
     }
 }
 
-/// Asks every address at once.
-fn observe(addresses: &[SocketAddr], ask: &Ask) -> Vec<(SocketAddr, Result<Site, Fault>)> {
-    match addresses {
-        [one] => vec![(*one, look(*one, ask))],
-        many => std::thread::scope(|scope| {
-            let looks: Vec<_> = many
-                .iter()
-                .map(|it| (*it, scope.spawn(move || look(*it, ask))))
-                .collect();
-            let lost = || Fault::Me(anyhow!("the thread that asked it ended early"));
-            looks
-                .into_iter()
-                .map(|(address, it)| (address, it.join().unwrap_or_else(|_| Err(lost()))))
-                .collect()
-        }),
-    }
-}
-
 /// Asks one address for each kind of certificate; it is down when it shows none.
 fn look(address: SocketAddr, ask: &Ask) -> Result<Site, Fault> {
     let start = Instant::now();
@@ -395,7 +360,11 @@ fn look(address: SocketAddr, ask: &Ask) -> Result<Site, Fault> {
 /// One handshake; where the library cannot make it, the certificate is read in the clear.
 fn handshake(address: SocketAddr, ask: &Ask, keys: tls::Keys) -> Result<Shown, Fault> {
     let who = address.to_string();
-    let fault = match tls::handshake(connect(address, ask)?, ask.name, &who, keys) {
+    let offer = Offer {
+        keys,
+        ..Offer::default()
+    };
+    let fault = match tls::handshake(connect(address, ask)?, ask.name, &who, &offer) {
         Ok((_, peer)) | Err((_, Some(peer))) => return shown(peer, &who),
         Err((fault, None)) => fault,
     };
@@ -441,22 +410,4 @@ fn shown(peer: Peer, who: &str) -> Result<Shown, Fault> {
             format!("what {who} shows cannot be read: {error:#}"),
         )),
     }
-}
-
-/// No address showed a certificate: what the first of them says stands for all.
-fn none_shown(down: Vec<(SocketAddr, Fault)>) -> anyhow::Result<Outcome> {
-    let mut down = down.into_iter();
-    let Some((_, first)) = down.next() else {
-        return Err(anyhow!("no address was asked"));
-    };
-    let mut outcome = first.outcome()?;
-    for (_, fault) in down {
-        outcome.detail(&fault.to_string());
-    }
-    Ok(outcome)
-}
-
-fn listed(addresses: &[SocketAddr]) -> String {
-    let all: Vec<String> = addresses.iter().map(|it| it.to_string()).collect();
-    all.join(", ")
 }

@@ -1,6 +1,7 @@
 //! What a request is made of: method, headers, statuses to expect.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Deserialize;
 use ureq::http::{self, Method, Uri};
 
@@ -108,18 +109,49 @@ impl schemars::JsonSchema for Status {
     }
 }
 
+/// What goes into every request of one look.
+pub struct Parts {
+    pub version: http::Version,
+    pub data: Vec<u8>,
+    pub headers: Vec<(String, String)>,
+    /// The value of Authorization.
+    pub login: Option<String>,
+    /// The value of Proxy-Authorization, for requests that the proxy itself answers.
+    pub proxy_login: Option<String>,
+    pub compressed: bool,
+}
+
+/// Refuses what a header cannot hold; the value itself may be secret and is not said.
+///
+/// # Errors
+/// When it has a line end or another control character.
+pub fn header_value(name: &str, value: &str) -> anyhow::Result<()> {
+    match http::HeaderValue::from_str(value) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(anyhow!(
+            "the value of header {name} has characters that headers cannot have"
+        )),
+    }
+}
+
 /// Names are written as people know them, because there are devices that compare them to the letter.
 pub fn request(
     uri: &Uri,
     method: &Method,
-    data: &[u8],
-    headers: &[(String, String)],
-    login: Option<&str>,
+    parts: &Parts,
+    cookies: &str,
     at_home: bool,
 ) -> anyhow::Result<http::Request<Vec<u8>>> {
     // What may be secret goes only to whom it was meant for (RFC 9110, section 15.4).
-    let own = if at_home { headers } else { &[] };
-    let login = login.filter(|_| at_home);
+    let own: &[(String, String)] = if at_home { &parts.headers } else { &[] };
+    let login = parts.login.as_deref().filter(|_| at_home);
+    let proxy_login = parts.proxy_login.as_deref();
+    let proxy_login = proxy_login.filter(|_| uri.scheme_str() == Some("http"));
+    let data = &parts.data;
+    let encoding = match parts.compressed {
+        true => "gzip, deflate",
+        false => "identity",
+    };
     let host = host_header(uri);
     let form = (!data.is_empty()).then_some("application/x-www-form-urlencoded");
     let usual = [
@@ -129,12 +161,17 @@ pub fn request(
             Some(concat!("koshu/", env!("CARGO_PKG_VERSION"))),
         ),
         ("Accept", Some("*/*")),
-        ("Accept-Encoding", Some("identity")),
+        ("Accept-Encoding", Some(encoding)),
         ("Connection", Some("close")),
         ("Authorization", login),
+        ("Proxy-Authorization", proxy_login),
+        ("Cookie", Some(cookies).filter(|it| !it.is_empty())),
         ("Content-Type", form),
     ];
-    let mut request = http::Request::builder().method(method).uri(uri);
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(uri)
+        .version(parts.version);
     for (name, value) in usual {
         let given = own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
         if let (Some(value), false) = (value, given) {
@@ -142,13 +179,10 @@ pub fn request(
         }
     }
     for (name, value) in own {
-        http::HeaderValue::from_str(value).map_err(|_| {
-            anyhow::anyhow!("the value of header {name} has characters that headers cannot have")
-        })?;
         request = ureq_proto::client::header_raw(request, name, value.as_bytes());
     }
     request
-        .body(data.to_vec())
+        .body(data.clone())
         .context("the request cannot be written")
 }
 
@@ -161,40 +195,10 @@ fn host_header(uri: &Uri) -> String {
     }
 }
 
-/// Base64 with padding (RFC 4648, section 4).
-pub fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = chunk
-            .iter()
-            .fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for index in 0..4 {
-            text.push(match index <= chunk.len() {
-                true => DIGITS[(bits >> (18 - 6 * index) & 63) as usize] as char,
-                false => '=',
-            });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ];
-        for (plain, coded) in cases {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
+/// Basic authentication (RFC 7617).
+pub fn basic(user: &str, password: &str) -> String {
+    format!(
+        "Basic {}",
+        BASE64_STANDARD.encode(format!("{user}:{password}"))
+    )
 }
