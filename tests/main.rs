@@ -22,6 +22,7 @@ mod chains;
 mod disk;
 mod dns;
 mod http;
+mod pages;
 mod process;
 mod stores;
 mod tcp;

@@ -108,6 +108,9 @@ impl fmt::Display for Fault {
 /// `who` is the peer, `doing` what was being done, as "waiting for its answer".
 pub fn fault(error: &io::Error, who: &str, doing: &str) -> Fault {
     use io::ErrorKind as Kind;
+    if let Some(fault) = tls::told(error, who) {
+        return fault;
+    }
     match error.kind() {
         Kind::TimedOut | Kind::WouldBlock => {
             Fault::Late(format!("{who}: no answer in time, {doing}"))

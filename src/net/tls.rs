@@ -256,7 +256,7 @@ pub fn handshake(
     while conn.is_handshaking() {
         if let Err(error) = conn.complete_io(&mut stream) {
             let seen = peer(&conn);
-            let fault = handshake_fault(&error, who);
+            let fault = fault(&error, who, "in the TLS handshake");
             return Err((fault, (!seen.chain.is_empty()).then_some(seen)));
         }
     }
@@ -296,19 +296,16 @@ fn connection(
     Ok(ClientConnection::new(Arc::new(config), server_name(name)?)?)
 }
 
-/// What a failed handshake means.
-fn handshake_fault(error: &io::Error, who: &str) -> Fault {
-    let doing = "in the TLS handshake";
-    match error.get_ref().and_then(|it| it.downcast_ref::<Error>()) {
-        None => fault(error, who, doing),
-        Some(Error::AlertReceived(alert)) => {
+/// What an error of TLS means, if it is one; a server's refusal may come long after the handshake (RFC 8446, section 4.4.2.4).
+pub fn told(error: &io::Error, who: &str) -> Option<Fault> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(match error {
+        Error::AlertReceived(alert) => {
             Fault::world("tls-alert", format!("{who} {}", alert_text(*alert)))
         }
-        Some(Error::InvalidMessage(_)) => {
-            Fault::world("not-tls", format!("{who} does not speak TLS"))
-        }
-        Some(other) => Fault::world("tls-alert", format!("{who}: {}", reason(other))),
-    }
+        Error::InvalidMessage(_) => Fault::world("not-tls", format!("{who} does not speak TLS")),
+        other => Fault::world("tls-alert", format!("{who}: {}", reason(other))),
+    })
 }
 
 fn alert_text(alert: AlertDescription) -> String {
@@ -317,6 +314,12 @@ fn alert_text(alert: AlertDescription) -> String {
         AlertDescription::HandshakeFailure => "has no cipher suite in common with TLS 1.2 and 1.3",
         AlertDescription::UnrecognisedName => "does not know this name (SNI)",
         AlertDescription::CertificateRequired => "demands a client certificate",
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA => "does not accept our client certificate",
         AlertDescription::InternalError => "has an internal error in TLS",
         _ => "refuses the TLS handshake",
     };
