@@ -56,6 +56,12 @@ pub fn skip(why: &str) {
 /// A running program.
 pub struct Running(Child);
 
+impl Running {
+    pub fn new(child: Child) -> Running {
+        Running(child)
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();

@@ -4,6 +4,7 @@
 mod engine;
 mod koshu;
 mod lab;
+mod namespace;
 mod server;
 
 // The whole program.
@@ -24,6 +25,7 @@ mod dns;
 mod http;
 mod pages;
 mod process;
+mod renewal;
 mod stores;
 mod tcp;
 

@@ -3,10 +3,11 @@
 use crate::engine::{self, find};
 use crate::koshu::{Said, koshu};
 use crate::lab::{GOOD, Wish, lab};
+use crate::namespace::namespace;
 use crate::server;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::thread;
@@ -565,49 +566,33 @@ fn the_certificate_rides_on_the_same_request() {
 
 #[test]
 fn every_address_is_asked_and_the_one_that_differs_is_named() {
-    let port = server::free_port();
-    let serve = |ip: &str, status: &'static str| {
-        let listener = TcpListener::bind((ip, port)).expect("a port");
-        thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                server::head(&mut stream);
-                let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-            }
-        });
-    };
-    serve("127.0.0.1", "200 OK");
-    serve("127.0.0.2", "200 OK");
-    let url = format!("http://web.lab:{port}/");
-    let lists = crate::koshu::Lists::new("");
-    // A hosts file of its own, in a mount namespace of its own.
-    let hosts = lists.add(
-        "hosts",
-        b"127.0.0.1 web.lab\n127.0.0.2 web.lab\n127.0.0.3 web.lab\n",
-    );
-    let ask = |words: &[&str]| {
-        let mut command = assert_cmd::Command::new("unshare");
-        command
-            .args([
-                "-rm",
-                "sh",
-                "-c",
-                "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"",
-                "sh",
-            ])
-            .arg(&hosts)
-            .arg(crate::koshu::binary())
-            .args(["http", &url])
-            .args(words);
-        crate::koshu::said(&mut command)
-    };
-    let can = Command::new("unshare")
-        .args(["-rm", "sh", "-c", "mount --bind \"$1\" /etc/hosts", "sh"])
-        .arg(&hosts)
-        .output();
-    if !can.is_ok_and(|it| it.status.success()) {
-        engine::skip("no mount namespaces here");
+    let Some(program) = find("nginx") else { return };
+    let hosts = "127.0.0.1 web.lab\n127.0.0.2 web.lab\n127.0.0.3 web.lab\n";
+    let Some(own) = namespace(&[], hosts, &[]) else {
         return;
-    }
+    };
+    let port = 8080;
+    let at = own.path().display().to_string();
+    let serve = |ip: &str, status: &str| {
+        let file = own.path().join(format!("{ip}.conf"));
+        let config = format!(
+            "daemon off; user root; pid {at}/{ip}.pid; error_log {at}/log; worker_processes 1; events {{ }}
+            http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p;
+            fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;
+            server {{ listen {ip}:{port}; location / {{ return {status}; }} }} }}"
+        );
+        fs::write(&file, config).expect("a file");
+        let mut command = own.command(&program);
+        let running = engine::start(command.args(["-p", &at, "-c"]).arg(&file));
+        let pid = own.path().join(format!("{ip}.pid"));
+        engine::until("nginx", || {
+            fs::read_to_string(&pid).is_ok_and(|it| !it.is_empty())
+        });
+        running
+    };
+    let _good = [serve("127.0.0.1", "200"), serve("127.0.0.2", "200")];
+    let url = format!("http://web.lab:{port}/");
+    let ask = |words: &[&str]| own.koshu(&[&["http", &url], words].concat());
     let said = ask(&["addresses=all"]);
     assert_eq!(
         said.is("WARNING"),
@@ -615,7 +600,7 @@ fn every_address_is_asked_and_the_one_that_differs_is_named() {
     );
     said.has("addresses=3;;;0").has("ok=2;;;0;3");
     ask(&[]).is("OK");
-    serve("127.0.0.3", "503 Overloaded");
+    let _bad = serve("127.0.0.3", "503");
     let said = ask(&["addresses=all"]);
     let line = said.is("CRITICAL");
     assert!(

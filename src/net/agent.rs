@@ -35,6 +35,21 @@ pub struct Reach {
     pub judge: Judge,
 }
 
+impl Reach {
+    /// Straight to the URL's host over whatever TLS it speaks.
+    pub fn direct(deadline: Instant, judge: Judge) -> Reach {
+        Reach {
+            family: Family::Any,
+            way: Way::Direct,
+            sni: None,
+            offer: Offer::default(),
+            proxy_line: false,
+            deadline,
+            judge,
+        }
+    }
+}
+
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Way {

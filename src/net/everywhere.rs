@@ -29,6 +29,16 @@ pub struct Everywhere<T> {
     unasked: Vec<SocketAddr>,
 }
 
+impl<T> Default for Everywhere<T> {
+    fn default() -> Everywhere<T> {
+        Everywhere {
+            seen: Vec::new(),
+            down: Vec::new(),
+            unasked: Vec::new(),
+        }
+    }
+}
+
 impl<T: Send> Everywhere<T> {
     /// Asks every address on a thread of its own, apart from those to which no route leads from here.
     pub fn ask(
@@ -100,6 +110,11 @@ impl<T: Send> Everywhere<T> {
             };
             outcome.find("addresses-down", State::Warning, &line);
         }
+        self.name_unasked(outcome);
+    }
+
+    /// Names the addresses that were not asked.
+    pub fn name_unasked(&self, outcome: &mut Outcome) {
         for address in &self.unasked {
             outcome.detail(&format!("{address} was not asked: no route from here"));
         }

@@ -31,6 +31,10 @@ pub struct Certificate {
     pub issuer_der: Vec<u8>,
     /// The issuer's whole name.
     pub issuer_full: String,
+    /// The identifier of the issuer's key (RFC 5280, section 4.2.1.1); empty where there is none.
+    pub authority_key: Vec<u8>,
+    /// The serial number as in DER, with the zero before a first byte above 127.
+    pub serial_der: Vec<u8>,
     /// SubjectPublicKeyInfo in DER.
     pub public_key: Vec<u8>,
     /// SHA-256 of the certificate in DER, in hexadecimal.
@@ -75,6 +79,8 @@ impl Certificate {
             subject_der: cert.subject().as_raw().to_vec(),
             issuer_der: cert.issuer().as_raw().to_vec(),
             issuer_full: cert.issuer().to_string(),
+            authority_key: authority_key(&cert),
+            serial_der: cert.tbs_certificate.raw_serial().to_vec(),
             public_key: cert.public_key().raw.to_vec(),
             fingerprint: sha256(der),
             public: public(&cert),
@@ -114,6 +120,15 @@ fn key(cert: &X509Certificate) -> (String, bool) {
         Ok(PublicKey::EC(point)) => (format!("EC {}", point.key_size()), point.key_size() < 256),
         _ => ("another kind of key".to_owned(), false),
     }
+}
+
+fn authority_key(cert: &X509Certificate) -> Vec<u8> {
+    let mut all = cert.extensions().iter();
+    let found = all.find_map(|it| match it.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(key) => key.key_identifier.as_ref(),
+        _ => None,
+    });
+    found.map_or(Vec::new(), |it| it.0.to_vec())
 }
 
 fn public(cert: &X509Certificate) -> bool {

@@ -3,12 +3,12 @@
 use super::chain::Found;
 use super::{Cert, described, ends};
 use crate::check::Context;
+use crate::check::account::unreadable;
 use crate::model::list::List;
 use crate::model::metric::Metric;
 use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::quantity::Unit;
 use crate::model::state::State;
-use crate::net;
 use crate::net::store::{Store, public_key};
 use crate::net::trust;
 use crate::net::x509::Certificate;
@@ -41,9 +41,13 @@ impl Cert {
     pub fn stored(&self, cx: &Context, files: &List<PathBuf>) -> anyhow::Result<Outcome> {
         let mut all = Vec::new();
         for path in expand(cx, files)? {
-            all.push(self.file(cx, path)?);
+            all.push(self.file(cx, path, self.key.as_deref())?);
         }
-        Ok(self.judge_files(&all, cx.now))
+        let mut outcome = self.judge_files(&all, cx.now);
+        for leaf in all.iter().filter_map(File::leaf).filter(|_| self.renewal) {
+            self.preflight(cx, &mut outcome, leaf, None);
+        }
+        Ok(outcome)
     }
 
     /// The file that a server should show. What hinders reading it does not hide what is served.
@@ -52,17 +56,19 @@ impl Cert {
             return Ok(None);
         };
         let path = cx.path(file);
-        let file = self.file(cx, path.clone()).unwrap_or_else(|error| File {
-            path,
-            modified: cx.now,
-            certificates: Vec::new(),
-            wrong: vec![(UNKNOWN, State::Unknown, format!("{error:#}"))],
-        });
+        let file = self
+            .file(cx, path.clone(), self.key.as_deref())
+            .unwrap_or_else(|error| File {
+                path,
+                modified: cx.now,
+                certificates: Vec::new(),
+                wrong: vec![(UNKNOWN, State::Unknown, format!("{error:#}"))],
+            });
         Ok(Some(file))
     }
 
     /// Reads one file, and compares the private keys in it and in `key` with its certificate.
-    fn file(&self, cx: &Context, path: PathBuf) -> anyhow::Result<File> {
+    pub fn file(&self, cx: &Context, path: PathBuf, key: Option<&Path>) -> anyhow::Result<File> {
         let mut file = File {
             modified: fs::metadata(&path)
                 .and_then(|it| it.modified())
@@ -84,7 +90,7 @@ impl Cert {
             .iter()
             .map(|it| (format!("the private key in {shown}"), public_key(it)))
             .collect();
-        if let Some(key) = &self.key {
+        if let Some(key) = key {
             let path = cx.path(key);
             let name = path.display().to_string();
             let bytes = read(&path)?.with_context(|| format!("{name} does not exist"))?;
@@ -171,12 +177,8 @@ fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(_) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
-            let user = rustix::process::geteuid().as_raw();
-            Err(anyhow!(
-                "cannot read {} as user {user}: {}",
-                path.display(),
-                net::plain(&error)
-            ))
+            let why = unreadable(path, &error);
+            Err(anyhow!("{why}; a check with `host` sees what is served"))
         }
     }
 }

@@ -2,6 +2,9 @@
 
 mod chain;
 mod files;
+mod issued;
+mod lineage;
+mod renewal;
 mod served;
 
 use crate::check::{Check, Context, Flaw, Type, flaw};
@@ -18,14 +21,16 @@ use crate::net::tls::Version;
 use crate::net::x509::Certificate;
 use crate::net::{self, Family, tls, trust};
 use anyhow::anyhow;
+use lineage::Client;
+use renewal::Challenge;
 use serde::Deserialize;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub const TYPE: Type = Type::of::<Cert>(
     "cert",
-    &["host", "file"],
+    &["host", "file", "certbot", "acme_sh", "lego"],
     include_str!("../../../checks/cert.toml"),
     &[
         ("left", Unit::Seconds),
@@ -39,6 +44,7 @@ pub const TYPE: Type = Type::of::<Cert>(
     &[
         CODES,
         chain::CODES,
+        renewal::CODES,
         net::CODES,
         net::everywhere::CODES,
         trust::CODES,
@@ -92,6 +98,19 @@ pub struct Cert {
     file: Option<List<PathBuf>>,
     /// The private key that belongs to the certificate in `file`. A key in the same file is compared anyway.
     key: Option<PathBuf>,
+    /// certbot's folder, as `"/etc/letsencrypt"`: every certificate in it, its renewal, and whether this machine serves the newest one.
+    certbot: Option<PathBuf>,
+    /// The same for acme.sh, as `"/root/.acme.sh"`.
+    acme_sh: Option<PathBuf>,
+    /// The same for lego, as `"/var/lib/lego"`.
+    lego: Option<PathBuf>,
+    /// Whether the next renewal will succeed: the CA's own window (ARI), CAA records of all names, and the way of the challenge.
+    #[serde(default)]
+    renewal: bool,
+    /// The CA's ACME directory. Default: as the ACME client or the issuer's name says.
+    directory: Option<String>,
+    /// The challenge by which it is renewed: `"http-01"`, `"dns-01"` or `"tls-alpn-01"`. Default: as the ACME client says, else `"http-01"`.
+    challenge: Option<Challenge>,
     /// The password of a PKCS#12 store.
     password: Option<Secret>,
     /// Limits of the time left, in days or % of the lifetime. Default: `{ warn = ["25%", "30d"], crit = ["10%", "14d"] }`, which suits 6-day and one-year certificates alike.
@@ -142,10 +161,11 @@ const LEGACY: &[&str] = &[
 
 impl Check for Cert {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
-        match (&self.host, &self.file) {
-            (Some(host), _) => self.served(cx, host),
-            (None, Some(files)) => self.stored(cx, files),
-            (None, None) => Err(anyhow!("neither `host` nor `file`")),
+        match (&self.host, &self.file, self.client()) {
+            (Some(host), _, _) => self.served(cx, host),
+            (None, Some(files), _) => self.stored(cx, files),
+            (None, None, Some((client, folder))) => self.issued(cx, client, folder),
+            (None, None, None) => Err(anyhow!("neither `host` nor `file`")),
         }
     }
 
@@ -162,7 +182,22 @@ impl Check for Cert {
             ("time", self.time.is_some()),
             ("family", self.family != Family::Any),
         ];
+        let folders = [
+            ("certbot", &self.certbot),
+            ("acme_sh", &self.acme_sh),
+            ("lego", &self.lego),
+        ];
+        let folders = folders.into_iter().filter(|it| it.1.is_some());
+        let folders: Vec<&'static str> = folders.map(|it| it.0).collect();
+        let apart = self.host.is_some() || self.file.is_some() || folders.len() > 1;
+        for key in folders.iter().filter(|_| apart) {
+            flaws.push(flaw(
+                key,
+                format!("`{key}` stands alone, write a check of its own"),
+            ));
+        }
         match (&self.host, &self.file) {
+            (None, None) if !folders.is_empty() => (),
             (None, None) => flaws.push(flaw("type", "a `cert` check needs `host` or `file`")),
             (Some(host), file) => {
                 let default = self.starttls.map_or(443, Starttls::port);
@@ -182,6 +217,24 @@ impl Check for Cert {
         }
         if self.key.is_some() && self.file.as_ref().is_none_or(|it| it.0.len() != 1) {
             flaws.push(flaw("key", "`key` belongs to one `file`"));
+        }
+        for (key, given) in [
+            ("directory", self.directory.is_some()),
+            ("challenge", self.challenge.is_some()),
+        ] {
+            if given && !self.renewal {
+                flaws.push(flaw(
+                    key,
+                    format!("`{key}` means nothing without `renewal = true`"),
+                ));
+            }
+        }
+        if self
+            .directory
+            .as_ref()
+            .is_some_and(|it| !it.starts_with("https://"))
+        {
+            flaws.push(flaw("directory", "an ACME directory is an https:// URL"));
         }
         if self.password.is_some() && self.file.is_none() {
             flaws.push(flaw("password", "`password` opens a `file`"));
@@ -207,6 +260,16 @@ impl Check for Cert {
 }
 
 impl Cert {
+    /// The ACME client whose folder is looked at.
+    fn client(&self) -> Option<(Client, &Path)> {
+        fn given(client: Client, folder: &Option<PathBuf>) -> Option<(Client, &Path)> {
+            Some((client, folder.as_deref()?))
+        }
+        given(Client::Certbot, &self.certbot)
+            .or_else(|| given(Client::AcmeSh, &self.acme_sh))
+            .or_else(|| given(Client::Lego, &self.lego))
+    }
+
     /// The limits of one certificate's time left.
     fn limits(&self, lifetime: f64) -> Judges {
         match &self.left {
@@ -315,6 +378,8 @@ mod tests {
             subject_der: vec![1],
             issuer_der: vec![2],
             issuer_full: "CN=A CA".to_owned(),
+            authority_key: vec![],
+            serial_der: vec![],
             public_key: vec![],
             fingerprint: String::new(),
             public: false,

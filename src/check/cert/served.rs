@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 /// What one address showed.
-struct Site {
+pub struct Site {
     address: SocketAddr,
     shown: Vec<Shown>,
     took: Duration,
@@ -38,11 +38,11 @@ struct Shown {
 }
 
 /// How to ask one address.
-struct Ask<'a> {
-    name: &'a str,
-    starttls: Option<Starttls>,
-    keys: &'a [tls::Keys],
-    deadline: Instant,
+pub struct Ask<'a> {
+    pub name: &'a str,
+    pub starttls: Option<Starttls>,
+    pub keys: &'a [tls::Keys],
+    pub deadline: Instant,
 }
 
 /// How long after a renewal a server may still show the old certificate.
@@ -67,12 +67,10 @@ impl Cert {
         let name = self.sni.as_deref().unwrap_or(host).trim_end_matches('.');
         let file = self.deployed(cx)?;
         let leaf = file.as_ref().and_then(|it| it.leaf());
-        let keys = match (self.keys, leaf.map(Certificate::key_kind)) {
+        let keys = match (self.keys, leaf) {
             (Keys::Both, _) => vec![tls::Keys::Ecdsa, tls::Keys::Rsa],
-            // Only the same kind of certificate can be compared with the file.
-            (Keys::Any, Some("RSA")) => vec![tls::Keys::Rsa],
-            (Keys::Any, Some("EC")) => vec![tls::Keys::Ecdsa],
-            (Keys::Any, _) => vec![tls::Keys::Any],
+            (Keys::Any, Some(leaf)) => vec![keys_like(leaf)],
+            (Keys::Any, None) => vec![tls::Keys::Any],
         };
         let ask = Ask {
             name,
@@ -131,10 +129,19 @@ impl Cert {
             outcome.find(code, state, &format!("{line}{place}"));
         }
         match file {
-            Some(file) => self.deployment(&mut outcome, &sites, file, cx.now),
+            Some(file) => {
+                for (code, state, line) in &file.wrong {
+                    outcome.find(code, *state, line);
+                }
+                self.compare(&mut outcome, &sites, file, cx.now);
+            }
             None => self.differ(&mut outcome, &sites, cx.now),
         }
         views.name_silent(&mut outcome);
+        let leaf = leaves(&sites).next();
+        if let Some((_, leaf)) = leaf.filter(|_| self.renewal) {
+            self.preflight(cx, &mut outcome, leaf, None);
+        }
         Ok(outcome)
     }
 
@@ -232,10 +239,7 @@ impl Cert {
     }
 
     /// Compares what is served with what lies in the file.
-    fn deployment(&self, outcome: &mut Outcome, sites: &[Site], file: &File, now: SystemTime) {
-        for (code, state, line) in &file.wrong {
-            outcome.find(code, *state, line);
-        }
+    pub fn compare(&self, outcome: &mut Outcome, sites: &[Site], file: &File, now: SystemTime) {
         let Some(leaf) = file.leaf() else {
             return;
         };
@@ -273,6 +277,15 @@ impl Cert {
                 outcome.find("not-deployed", state, &line);
             }
         }
+    }
+}
+
+/// The kind of key to ask for: only the same kind of certificate can be compared with a file.
+pub fn keys_like(leaf: &Certificate) -> tls::Keys {
+    match leaf.key_kind() {
+        "RSA" => tls::Keys::Rsa,
+        "EC" => tls::Keys::Ecdsa,
+        _ => tls::Keys::Any,
     }
 }
 
@@ -318,7 +331,7 @@ fn kind_name(keys: tls::Keys) -> &'static str {
 }
 
 /// Asks one address for each kind of certificate; it is down when it shows none.
-fn look(address: SocketAddr, ask: &Ask) -> Result<Site, Fault> {
+pub fn look(address: SocketAddr, ask: &Ask) -> Result<Site, Fault> {
     let start = Instant::now();
     let mut site = Site {
         address,

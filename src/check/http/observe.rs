@@ -189,8 +189,7 @@ impl Http {
                 ..Offer::default()
             },
             proxy_line: self.proxy_line,
-            deadline: cx.deadline,
-            judge: Arc::new(judge),
+            ..Reach::direct(cx.deadline, Arc::new(judge))
         })
     }
 

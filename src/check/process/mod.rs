@@ -2,7 +2,7 @@
 
 mod table;
 
-use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::check::{Check, Context, Flaw, Type, account, flaw};
 use crate::model::limits::{Age, Count, Judges, Limits, Memory, Share};
 use crate::model::metric::Metric;
 use crate::model::name;
@@ -11,9 +11,7 @@ use crate::model::pattern::Pattern;
 use crate::model::quantity::{self, Unit};
 use crate::model::range::Range;
 use crate::model::state::State;
-use anyhow::{Context as _, anyhow};
 use serde::Deserialize;
-use std::fs;
 use table::{Processes, Running, own};
 
 pub use table::Table;
@@ -109,7 +107,7 @@ impl Check for Process {
 
 impl Process {
     fn observe<'p>(&self, processes: &'p Processes) -> anyhow::Result<Vec<&'p Running>> {
-        let user = self.user.as_deref().map(user_number).transpose()?;
+        let user = self.user.as_deref().map(account::number).transpose()?;
         let own = own(&processes.all);
         let mut matches = Vec::new();
         for running in &processes.all {
@@ -266,26 +264,6 @@ fn is_called(running: &Running, wanted: &str) -> bool {
             cut && running.name() == wanted
         }
     }
-}
-
-/// The number of a user, by /etc/passwd where it is a name.
-fn user_number(user: &str) -> anyhow::Result<u32> {
-    if let Ok(number) = user.parse() {
-        return Ok(number);
-    }
-    let table = fs::read("/etc/passwd").context("cannot read /etc/passwd")?;
-    String::from_utf8_lossy(&table)
-        .lines()
-        .find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (name == user)
-                .then(|| fields.nth(1)?.parse().ok())
-                .flatten()
-        })
-        .ok_or_else(|| {
-            anyhow!("no user {user} in /etc/passwd; give the number of users from elsewhere")
-        })
 }
 
 #[cfg(test)]
