@@ -32,3 +32,4 @@ mod tcp;
 // Other people's programs.
 mod nagios;
 mod starttls;
+mod verdicts;

@@ -139,3 +139,108 @@ fn validate_warns_of_secrets_that_others_may_read() {
             .contains("warning")
     );
 }
+
+/// Every place where http and cert take a secret, with servers that refuse, break off, redirect or answer well.
+#[test]
+fn no_format_shows_what_pages_proxies_and_stores_are_opened_with() {
+    let Some(lab) = crate::lab::lab() else { return };
+    lab.issue(&crate::lab::GOOD);
+    let key = std::fs::read_to_string(lab.at("good.key")).expect("a key");
+    let key_line = key.lines().nth(1).expect("a line of the key").to_owned();
+    let store = lab.at("store.p12");
+    let pass = format!("pass:{SECRET}");
+    crate::engine::openssl(&[
+        "pkcs12",
+        "-export",
+        "-in",
+        &lab.at("good.pem"),
+        "-inkey",
+        &lab.at("good.key"),
+        "-out",
+        &store,
+        "-passout",
+        &pass,
+    ]);
+    let fine = server::page("200 OK", "", "fine");
+    let no = server::page("407 Proxy Authentication Required", "", "no");
+    let broken = server::serve(drop);
+    let away = server::page(
+        "302 Found",
+        &format!("Location: http://u:{SECRET}@127.0.0.1:1/\r\n"),
+        "",
+    );
+    let (_tls, tls) = lab.serve("good", &[]);
+    let s = SECRET;
+    let mut list = String::new();
+    let mut add = |keys: String| list.push_str(&format!("[[check]]\n{keys}\n"));
+    for (number, server) in [fine, no, broken, away].into_iter().enumerate() {
+        add(format!(
+            "name = 'bearer {number}'\ntype = 'http'\nurl = 'http://{server}/'\nbearer = '{s}'"
+        ));
+        add(format!(
+            "name = 'proxy {number}'\ntype = 'http'\nurl = 'http://koshu:{s}@h.invalid/'\nproxy = 'http://{server}'\nproxy_user = 'u'\nproxy_password = '{s}'"
+        ));
+        add(format!(
+            "name = 'tunnel {number}'\ntype = 'http'\nurl = 'https://h.invalid/'\nproxy = 'http://u:{s}@{server}'"
+        ));
+        add(format!(
+            "type = 'http'\nurl = 'http://koshu:{s}@{server}/?q'\nheaders = {{ X-Key = '{s}\\u0001' }}"
+        ));
+    }
+    for key in [lab.at("good.key"), store.clone()] {
+        add(format!(
+            "name = 'client {key}'\ntype = 'http'\nurl = 'https://{tls}/'\nca = '{}'\nclient_cert = '{}'\nclient_key = '{key}'",
+            lab.at("root.pem"),
+            lab.at("good.pem"),
+        ));
+    }
+    for (name, password) in [("right", s.to_owned()), ("wrong", format!("not {s}"))] {
+        add(format!(
+            "name = 'store {name}'\ntype = 'cert'\nfile = '{store}'\npassword = '{password}'"
+        ));
+        add(format!(
+            "name = 'key {name}'\ntype = 'cert'\nfile = '{}'\nkey = '{}'\npassword = '{password}'",
+            lab.at("good.pem"),
+            lab.at("good.key"),
+        ));
+    }
+    let lists = Lists::new(&list.replace("\\u0001", "x"));
+    for format in ["nagios", "human", "json"] {
+        for words in [&["run", "-c"][..], &["list", "-c"], &["validate", "-c"]] {
+            let file = lists.file();
+            let mut words = [words, &[&file]].concat();
+            if words[0] == "run" {
+                words.extend(["--format", format, "--max-bytes", "1000000"]);
+            }
+            let said = koshu(&words);
+            assert!(
+                !said.out.contains(SECRET),
+                "{format} {words:?}: {}",
+                said.out
+            );
+            assert!(!said.out.contains(&key_line), "{format}: {}", said.out);
+            assert!(
+                !said.out.contains("aHVudGVyMi03ZjNh"),
+                "{format}: {}",
+                said.out
+            );
+        }
+    }
+    let said = lists.run(&["--format", "json"]);
+    let states: Vec<(String, i64)> = said.json()["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .map(|it| {
+            (
+                it["name"].as_str().unwrap_or_default().to_owned(),
+                it["state"].as_i64().unwrap_or(9),
+            )
+        })
+        .collect();
+    let state = |name: &str| states.iter().find(|it| it.0 == name).map(|it| it.1);
+    assert_eq!(state("bearer 0"), Some(0));
+    assert_eq!(state("proxy 0"), Some(0));
+    assert_eq!(state("store right"), Some(0));
+    assert_eq!(state("store wrong"), Some(3));
+}

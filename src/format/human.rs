@@ -2,6 +2,7 @@
 
 use crate::format::nagios::to_do;
 use crate::format::{Failure, Style};
+use crate::model::outcome::Table;
 use crate::model::quantity;
 use crate::model::report::{Entry, Report};
 use crate::model::state::State;
@@ -43,9 +44,15 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
         if entry.state() != State::Ok || single {
             let to_do = to_do(entry).filter(|_| entry.state() != State::Ok);
             let to_do = to_do.map(|it| format!("→ {it}"));
-            for line in to_do.into_iter().chain(entry.outcome.lines()) {
+            for line in to_do.into_iter().chain(entry.outcome.texts()) {
                 for part in wrapped(&line, style.width.saturating_sub(indent.len()).max(30)) {
                     writeln!(to, "{indent}{part}")?;
+                }
+            }
+            if let Some(table) = entry.outcome.table() {
+                let margin = if single { "" } else { "  " };
+                for line in rows(table, style.width.saturating_sub(margin.len())) {
+                    writeln!(to, "{margin}{line}")?;
                 }
             }
         }
@@ -109,6 +116,29 @@ fn filled(text: &str, width: usize) -> String {
     }
     let fill = width.saturating_sub(shown.width());
     format!("{shown}{}", " ".repeat(fill))
+}
+
+/// A table's head and rows in columns; the widest columns give way where the line is too narrow.
+fn rows(table: &Table, width: usize) -> Vec<String> {
+    let head = table.head.iter().map(|it| (*it).to_owned()).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&head).chain(&table.rows).collect();
+    let widest = |column: usize| {
+        let cells = all.iter().filter_map(|it| it.get(column));
+        cells.map(|it| it.width()).max().unwrap_or(0)
+    };
+    let mut widths: Vec<usize> = (0..head.len()).map(widest).collect();
+    while widths.iter().map(|it| it + 2).sum::<usize>() > width + 2 {
+        match widths.iter_mut().filter(|it| **it > 8).max() {
+            Some(widest) => *widest -= 1,
+            None => break,
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells.map(|(cell, width)| filled(cell, *width)).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    all.into_iter().map(line).collect()
 }
 
 /// Lines of at most `width` columns, broken between words where there are any.

@@ -37,12 +37,32 @@ pub struct Finding {
     pub text: String,
 }
 
+/// Rows of which each says the same of another thing; a format without tables makes lines of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    pub head: Vec<&'static str>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// "FIRST: SECOND, THIRD", empty cells left out.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().map(|row| {
+            let mut cells = row.iter().filter(|it| !it.is_empty());
+            let first = cells.next().map_or("", String::as_str);
+            let rest: Vec<&str> = cells.map(String::as_str).collect();
+            format!("{first}: {}", rest.join(", "))
+        })
+    }
+}
+
 /// What one look at one thing gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// The facts in one line; what is said when nothing is wrong.
     summary: String,
     details: Vec<String>,
+    table: Option<Table>,
     metrics: Vec<Metric>,
     findings: Vec<Finding>,
 }
@@ -72,6 +92,16 @@ impl Outcome {
     pub fn detail(&mut self, line: &str) {
         self.details
             .push(text::clean(&text::without_userinfo(line)));
+    }
+
+    /// Sets the table; every row has a cell for each word of the head.
+    pub fn tabulate(&mut self, head: &[&'static str], rows: Vec<Vec<String>>) {
+        let clean = |cell: String| text::clean(&text::without_userinfo(&cell));
+        let rows = rows.into_iter();
+        self.table = Some(Table {
+            head: head.to_vec(),
+            rows: rows.map(|it| it.into_iter().map(clean).collect()).collect(),
+        });
     }
 
     /// Adds a fault, or a note when the state is OK.
@@ -140,8 +170,19 @@ impl Outcome {
         }
     }
 
-    /// What else there is to know: the facts when the first line has the faults, notes, details.
+    /// What else there is to know: the facts when the first line has the faults, notes, details, rows.
     pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.texts();
+        lines.extend(self.table.iter().flat_map(Table::lines));
+        lines
+    }
+
+    pub fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
+    }
+
+    /// What else there is to know, apart from the table.
+    pub fn texts(&self) -> Vec<String> {
         let told = self.line();
         let facts = Some(self.summary.clone()).filter(|it| !it.is_empty() && *it != told);
         let notes = self

@@ -199,6 +199,17 @@ pub fn exchange(
     })
 }
 
+/// Asks for one document.
+///
+/// # Errors
+/// As [`exchange`]; Me: what is no URL.
+pub fn get(url: &str, reach: &Reach, limit: u64) -> Result<Response, Fault> {
+    let request = http::Request::get(url).body(Vec::new());
+    let request =
+        request.map_err(|it| Fault::Me(anyhow::anyhow!("{url} cannot be asked for: {it}")))?;
+    exchange(request, reach, limit)
+}
+
 /// The status line of the final response, behind those that only inform (RFC 9110, section 15.2).
 fn status_line(heard: &[u8], status: u16) -> String {
     let heard = String::from_utf8_lossy(heard);

@@ -300,11 +300,28 @@ impl Cert {
     /// The metrics of the certificate that ends first.
     fn measures(&self, certificate: &Certificate, now: SystemTime) -> [Metric; 3] {
         let (left, lifetime) = (left(certificate, now), certificate.lifetime());
+        let limits = self.limits(lifetime);
+        let percent = |ranges: &[Range]| {
+            let part = |end: f64| (end / lifetime * 10_000.0).round() / 100.0;
+            let ranges = ranges.iter().map(|it| Range {
+                start: part(it.start),
+                end: part(it.end),
+                ..*it
+            });
+            ranges.collect()
+        };
+        let parts = Judges {
+            warn: percent(&limits.warn),
+            crit: percent(&limits.crit),
+        };
         [
             Metric::new("left", left, Unit::Seconds)
                 .signed()
-                .judged(self.limits(lifetime)),
-            Metric::new("left_pct", (left / lifetime * 100.0).round(), Unit::Percent).signed(),
+                .judged(limits),
+            Metric::new("left_pct", (left / lifetime * 100.0).round(), Unit::Percent)
+                .signed()
+                .judged(parts)
+                .max(100.0),
             Metric::new("lifetime", lifetime, Unit::Seconds),
         ]
     }

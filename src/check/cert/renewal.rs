@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ureq::http;
 
 /// The findings of renewals to come.
 pub const CODES: &[Code] = &[
@@ -264,15 +263,13 @@ impl Renewal<'_> {
     }
 
     fn get(&self, url: &str) -> anyhow::Result<Value> {
-        let request = http::Request::get(url).body(Vec::new());
-        let request = request.with_context(|| format!("{url} cannot be asked for"))?;
         let (cx, ca) = (self.cx.clone(), self.check.ca.clone());
         let reach = Reach::direct(
             self.cx.deadline,
             Arc::new(move |peer, name| cx.accept(peer, name, ca.as_deref())),
         );
-        let response = agent::exchange(request, &reach, MOST).map_err(|it| anyhow!("{it}"))?;
-        if response.status != http::StatusCode::OK {
+        let response = agent::get(url, &reach, MOST).map_err(|it| anyhow!("{it}"))?;
+        if response.status != 200 {
             return Err(anyhow!("{url} answers HTTP {}", response.status.as_u16()));
         }
         serde_json::from_slice(&response.body).with_context(|| format!("{url} is no JSON"))

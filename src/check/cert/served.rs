@@ -190,10 +190,12 @@ impl Cert {
             time.judged(Limits::maybe(&self.time, 0.0)),
             &format!("took {}", quantity::seconds(slowest)),
         );
+        let rows = sites.iter().flat_map(|site| {
+            let all = site.shown.iter();
+            all.map(move |it| row(site, it, now))
+        });
+        outcome.tabulate(&HEAD, rows.collect());
         for site in sites {
-            for shown in &site.shown {
-                outcome.detail(&row(site, shown, now));
-            }
             for kind in &site.lacks {
                 outcome.detail(&format!(
                     "{} has no {} certificate",
@@ -220,6 +222,7 @@ impl Cert {
     /// Says which addresses show another certificate than the newest one of its kind.
     fn differ(&self, outcome: &mut Outcome, sites: &[Site], now: SystemTime) {
         let leaves: Vec<(SocketAddr, &Certificate)> = leaves(sites).collect();
+        let mut old_ones = Vec::new();
         for (address, old) in &leaves {
             let newest = leaves
                 .iter()
@@ -227,14 +230,26 @@ impl Cert {
                 .filter(|it| it.key_kind() == old.key_kind())
                 .max_by_key(|it| (it.not_before, &it.serial));
             if newest.is_some_and(|it| it.serial != old.serial) {
-                let left = quantity::seconds(left(old, now));
-                let line = format!("{address} still serves the old certificate ({left} left)");
+                let left = left(old, now);
+                let part = left / old.lifetime() * 100.0;
+                let line = format!(
+                    "{address} still serves the old certificate ({} left, {part:.0}% of {})",
+                    quantity::seconds(left),
+                    quantity::seconds(old.lifetime().floor())
+                );
                 let state = match self.left_state(old, now) {
                     State::Critical => State::Critical,
                     _ => State::Warning,
                 };
-                outcome.find("addresses-differ", state, &line);
+                old_ones.push((state, line));
             }
+        }
+        let new = leaves.len() - old_ones.len();
+        if let Some((_, last)) = old_ones.last_mut() {
+            last.push_str(&format!("; {new} of {} have the new one", leaves.len()));
+        }
+        for (state, line) in old_ones {
+            outcome.find("addresses-differ", state, &line);
         }
     }
 
@@ -298,28 +313,36 @@ fn leaves(sites: &[Site]) -> impl Iterator<Item = (SocketAddr, &Certificate)> {
 }
 
 /// Who shows what until when, how far it is through its life, by whom, for which names, over what, and what is wrong.
-fn row(site: &Site, shown: &Shown, now: SystemTime) -> String {
+const HEAD: [&str; 9] = [
+    "address",
+    "certificate",
+    "ends",
+    "life",
+    "key",
+    "issuer",
+    "names",
+    "TLS",
+    "findings",
+];
+
+fn row(site: &Site, shown: &Shown, now: SystemTime) -> Vec<String> {
+    let address = site.address.to_string();
     let Some(leaf) = shown.chain.first() else {
-        return format!("{} shows no certificate", site.address);
+        let none = "no certificate".to_owned();
+        return [vec![address, none], vec![String::new(); HEAD.len() - 2]].concat();
     };
     let gone = 100.0 - left(leaf, now) / leaf.lifetime() * 100.0;
-    let wrong = match site.codes[..] {
-        [] => String::new(),
-        _ => format!(", {}", site.codes.join(" ")),
-    };
-    let version = match shown.peer.version {
-        "" => String::new(),
-        version => format!(", {version}"),
-    };
-    format!(
-        "{}: {} until {} ({gone:.0}% of its life gone), {}, issued by {}, for {}{version}{wrong}",
-        site.address,
-        leaf.subject,
-        date(leaf.not_after),
-        leaf.key,
-        leaf.issuer,
-        trust::names_of(leaf),
-    )
+    vec![
+        address,
+        leaf.subject.clone(),
+        format!("until {}", date(leaf.not_after)),
+        format!("{gone:.0}% gone"),
+        leaf.key.clone(),
+        format!("by {}", leaf.issuer),
+        format!("for {}", trust::names_of(leaf)),
+        shown.peer.version.to_owned(),
+        site.codes.join(" "),
+    ]
 }
 
 fn kind_name(keys: tls::Keys) -> &'static str {
