@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Times koshu beside the classic plugins and prints the table of benches/README.md.
-# Needs: hyperfine, python3, nginx, nsd, openssl, and Debian's monitoring-plugins-basic and -standard.
+# Needs: hyperfine, python3, nginx, nsd, openssl, and Debian's monitoring-plugins-basic, -standard and -contrib.
 # Usage: benches/run.sh [BINARY]     (default: the static release binary)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -84,6 +84,7 @@ row '`tcp` beside check_tcp' '1.1' "$koshu tcp 127.0.0.1:$http" "$plugins/check_
 row '`http` beside check_http' '1.1' "$koshu http http://127.0.0.1:$http/" "$plugins/check_http -H 127.0.0.1 -p $http"
 row '`http` with TLS beside check_http -S' '1.1' "$koshu http https://127.0.0.1:$https/ ca=$at/cert.pem" "$plugins/check_http -H 127.0.0.1 -p $https -S"
 row '`cert` beside check_http -C' '1.2' "$koshu cert 127.0.0.1:$https ca=$at/cert.pem" "$plugins/check_http -H 127.0.0.1 -p $https -S -C 30"
+RUNS=10 row '`cert` beside check_ssl_cert' '0.1' "$koshu cert 127.0.0.1:$https ca=$at/cert.pem" "$plugins/check_ssl_cert -H 127.0.0.1 -p $https -r $at/cert.pem --ignore-sct --ignore-ocsp --temp $at"
 row '`disk /` beside check_disk' '1.5' "$koshu disk / used=98%,99%" "$plugins/check_disk -w 2% -c 1% -p /"
 row '`dns` through one server beside check_dig' '0.2' "$koshu dns www.bench.lab via=127.0.0.1:$dns record=A" "$plugins/check_dig -H 127.0.0.1 -p $dns -l www.bench.lab"
 row '`process` beside check_procs' '0.3' "$koshu process match=nginx" "$plugins/check_procs -C nginx -c 1:"
@@ -95,7 +96,7 @@ seq 1000 > "$at/thousand"
 RUNS=5 row '1,000 fast pages beside xargs -P10 check_http' '0.5' "$koshu run -c $fast" "xargs -a $at/thousand -P 10 -I{} $plugins/check_http -H 127.0.0.1 -p $http -u /{}"
 secure=$(list 200 "https://127.0.0.1:$https/" "ca = '$at/cert.pem'")
 seq 200 > "$at/twohundred"
-RUNS=5 row '200 pages with TLS beside xargs -P10 check_http -S' '–' "$koshu run -c $secure" "xargs -a $at/twohundred -P 10 -I{} $plugins/check_http -H 127.0.0.1 -p $https -S -u /{}"
+RUNS=5 row '200 pages with TLS beside xargs -P10 check_http -S' 'CPU 0.5' "$koshu run -c $secure" "xargs -a $at/twohundred -P 10 -I{} $plugins/check_http -H 127.0.0.1 -p $https -S -u /{}"
 echo
 echo "| what | bound | wall | CPU | peak memory |"
 echo "|---|---|---|---|---|"
