@@ -33,6 +33,35 @@ fn each_fault_has_its_code_and_no_other() {
         ),
         (
             Wish {
+                name: "hours-160",
+                days: (0, 0),
+                hours: (-1, 159),
+                ..GOOD
+            },
+            0,
+            &[],
+        ),
+        (
+            Wish {
+                name: "days-47",
+                days: (-1, 46),
+                ..GOOD
+            },
+            0,
+            &[],
+        ),
+        (
+            Wish {
+                name: "half-a-day",
+                days: (-89, 0),
+                hours: (-12, 12),
+                ..GOOD
+            },
+            2,
+            &["left"],
+        ),
+        (
+            Wish {
                 name: "year",
                 days: (-300, 98),
                 ..GOOD

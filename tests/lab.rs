@@ -20,6 +20,8 @@ pub struct Wish<'w> {
     pub names: &'w str,
     /// Days from now until it begins and ends.
     pub days: (i64, i64),
+    /// And hours.
+    pub hours: (i64, i64),
     /// By whom it is signed: "root" or "middle".
     pub by: &'w str,
     /// "ec" with P-256, or "rsa:BITS".
@@ -34,6 +36,7 @@ pub const GOOD: Wish = Wish {
     name: "good",
     names: "DNS:shop.example.jp,IP:127.0.0.1",
     days: (-10, 80),
+    hours: (0, 0),
     by: "middle",
     key: "ec",
     digest: "sha256",
@@ -84,6 +87,7 @@ impl Lab {
             name,
             names,
             days,
+            hours,
             by,
             key: kind,
             digest,
@@ -124,9 +128,14 @@ impl Lab {
         );
         let file = self.at("ca.cnf");
         fs::write(&file, config).expect("a file");
-        let date = |days: i64| {
+        let date = |days: i64, hours: i64| {
             let out = Command::new("date")
-                .args(["-u", "-d", &format!("{days} days"), "+%Y%m%d%H%M%SZ"])
+                .args([
+                    "-u",
+                    "-d",
+                    &format!("{} hours", days * 24 + hours),
+                    "+%Y%m%d%H%M%SZ",
+                ])
                 .output()
                 .expect("date");
             String::from_utf8_lossy(&out.stdout).trim().to_owned()
@@ -146,9 +155,9 @@ impl Lab {
             "-out",
             &cert,
             "-startdate",
-            &date(days.0),
+            &date(days.0, hours.0),
             "-enddate",
-            &date(days.1),
+            &date(days.1, hours.1),
             "-extfile",
             &extensions,
         ]);
