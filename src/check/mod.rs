@@ -134,6 +134,7 @@ pub struct Run {
     pub env: Env,
     pub trust: net::trust::Trust,
     pub processes: process::Table,
+    pub walks: net::dns::walk::Shared,
 }
 
 impl Run {
@@ -141,6 +142,7 @@ impl Run {
         Run {
             trust: net::trust::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
             processes: process::Table::default(),
+            walks: net::dns::walk::Shared::default(),
             env,
         }
     }

@@ -1,0 +1,603 @@
+//! `dns`: a zone's delegation, every one of its servers and what they answer, past all caches; or what resolvers say.
+
+mod delegation;
+mod expected;
+mod judge;
+mod observe;
+mod resolvers;
+mod signatures;
+mod via;
+
+use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::model::limits::{Age, Left, Limits, Share, Time};
+use crate::model::list::List;
+use crate::model::outcome::{Code, Outcome, code};
+use crate::model::quantity::Unit;
+use crate::net::dns::{self, roots, walk};
+use crate::net::{self, Fault};
+use expected::Fit;
+use hickory_proto::dnssec::rdata::DS;
+use hickory_proto::rr::{Name, RecordType};
+use observe::{Scope, Wish};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+pub const TYPE: Type = Type::of::<Dns>(
+    "dns",
+    &["host", "zone"],
+    include_str!("../../../checks/dns.toml"),
+    &[
+        ("time", Unit::Seconds),
+        ("servers", Unit::None),
+        ("ok", Unit::None),
+        ("serials", Unit::None),
+        ("behind", Unit::None),
+        ("rrsig", Unit::Seconds),
+        ("rrsig_pct", Unit::Percent),
+        ("expire", Unit::Seconds),
+        ("ttl", Unit::Seconds),
+        ("negative_ttl", Unit::Seconds),
+        ("loss", Unit::Percent),
+        ("queries", Unit::None),
+    ],
+    &[CODES, judge::CODES, resolvers::CODES, net::CODES],
+);
+
+const CODES: &[Code] = &[
+    code(
+        "wrong-answer",
+        "CRITICAL",
+        "A server answers something else than `expect`: correct the zone there, or wait for its transfer; of a resolver, flush its cache.",
+    ),
+    code(
+        "no-record",
+        "CRITICAL",
+        "The name exists, but has no record of this type.",
+    ),
+    code(
+        "nxdomain",
+        "CRITICAL",
+        "A server says that the name does not exist.",
+    ),
+    code(
+        "server-failure",
+        "CRITICAL",
+        "A server refuses or fails to answer: look at its log; with DNSSEC, at the zone's signatures.",
+    ),
+    code(
+        "no-answer",
+        "CRITICAL",
+        "A server does not answer three questions in a row.",
+    ),
+    code(
+        "time",
+        "by limits",
+        "The slowest server took longer than `time` allows.",
+    ),
+];
+
+/// A name or zone, walked to from the root and asked at every authoritative server, with nothing cached in between; with `via`, only what these resolvers answer.
+#[derive(Deserialize, schemars::JsonSchema)]
+pub struct Dns {
+    /// The name to ask for, whose zone is judged too; an address asks for its PTR record.
+    host: Option<String>,
+    /// A zone alone: its delegation and its servers.
+    zone: Option<String>,
+    /// Only ask these resolvers: `"system"` for the servers of /etc/resolv.conf, or `ADDRESS` or `ADDRESS:PORT`, one or several; each is asked and named.
+    via: Option<List<Server>>,
+    /// The record type. Default: as the values of `expect` look, else A and AAAA.
+    record: Option<Kind>,
+    /// What the answer must be: values as in a zone file, networks as `"192.0.2.0/24"`, `"NXDOMAIN"`, or `"NODATA"`.
+    expect: Option<List<String>>,
+    /// How the answer is compared: `"exact"`, `"all"` of the expected values and perhaps more, or `"any"` of them. Default: `"exact"`.
+    #[serde(default, rename = "match")]
+    fit: Fit,
+    /// With `via`, ask over TCP from the start.
+    #[serde(default)]
+    tcp: bool,
+    /// Limits of the time that the slowest server takes.
+    time: Option<Limits<Time>>,
+    /// Only ask these servers, for a zone that no parent delegates.
+    servers: Option<List<IpAddr>>,
+    /// Begin the walk at these servers of a parent instead of at the root.
+    from: Option<List<IpAddr>>,
+    /// A file of root hints, for a root of one's own.
+    root_hints: Option<PathBuf>,
+    /// A file with DS records of the root's keys, for a root of one's own.
+    trust_anchor: Option<PathBuf>,
+    /// The port of all servers. Default: 53.
+    port: Option<u16>,
+    /// How many servers of the parent zone are asked, or `"all"`. Default: 2.
+    parents: Option<Parents>,
+    /// The names that the zone's servers must have, at the parent and in the zone.
+    ns: Option<List<String>>,
+    /// Whether the parent must vouch for the zone's keys: `"auto"`, `"required"` or `"absent"`. Default: `"auto"`, when the zone is signed.
+    #[serde(default)]
+    ds: Signed,
+    /// Limits of what signatures have left of their lifetime. Default: `"15%,5%"`.
+    rrsig: Option<Limits<Left>>,
+    /// Limits of what a secondary's copy of the zone has left, in % of the expiry in its SOA record. Default: `"50%,25%"`.
+    expire: Option<Limits<Left>>,
+    /// Limits of the time for which resolvers keep that a name does not exist. Default: `"3h,"`.
+    negative_ttl: Option<Limits<Time>>,
+    /// Limits of the record's TTL: `"1m:1d,"`.
+    ttl: Option<Limits<Age>>,
+    /// Limits of the share of questions that are lost.
+    loss: Option<Limits<Share>>,
+    /// Resolvers whose answer is compared with that of the zone's own servers, as in `via`.
+    resolvers: Option<List<Server>>,
+    /// Whether those resolvers must say of a random name that it does not exist.
+    #[serde(default)]
+    hijack: bool,
+    /// `"each"` also measures the time of every address.
+    perfdata: Option<Perfdata>,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+enum Server {
+    System,
+    At(SocketAddr),
+}
+
+impl TryFrom<String> for Server {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Server, String> {
+        let (host, port) = net::split_port(&text);
+        match host.parse::<IpAddr>() {
+            _ if text == "system" => Ok(Server::System),
+            Ok(address) => Ok(Server::At(SocketAddr::new(address, port.unwrap_or(53)))),
+            Err(_) => Err(format!(
+                "\"{text}\" is not a server, expected \"system\", an address or ADDRESS:PORT"
+            )),
+        }
+    }
+}
+
+/// The servers of a list, those of the system by their addresses.
+fn addresses(list: &List<Server>) -> anyhow::Result<Vec<SocketAddr>> {
+    let mut servers = Vec::new();
+    for server in &list.0 {
+        match server {
+            Server::At(address) => servers.push(*address),
+            Server::System => {
+                let system = dns::system_servers()?;
+                servers.extend(system.into_iter().map(|it| SocketAddr::new(it, 53)));
+            }
+        }
+    }
+    servers.dedup();
+    Ok(servers)
+}
+
+/// A record type (RFC 1035, section 3.2.2, and its successors).
+#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+struct Kind(RecordType);
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Kind, String> {
+        RecordType::from_str(&text.to_uppercase())
+            .map(Kind)
+            .map_err(|_| {
+                format!("\"{text}\" is not a record type, expected one such as \"A\" or \"MX\"")
+            })
+    }
+}
+
+/// How many servers of the parent are asked.
+#[derive(Clone, Copy, Debug)]
+struct Parents(usize);
+
+impl<'de> Deserialize<'de> for Parents {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Parents, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Parents;
+
+            fn expecting(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
+                to.write_str("a number of servers from 1, or \"all\"")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Parents, E> {
+                match (text, text.parse()) {
+                    ("all", _) => Ok(Parents(usize::MAX)),
+                    (_, Ok(number)) => self.visit_i64(number),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Parents, E> {
+                let found = usize::try_from(number).ok().filter(|it| *it > 0);
+                found
+                    .map(Parents)
+                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
+            }
+        }
+        from.deserialize_any(Visitor)
+    }
+}
+
+impl schemars::JsonSchema for Parents {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Parents".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "title": "number or \"all\"", "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "all" }] })
+    }
+}
+
+/// Whether the parent vouches for the zone's keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Signed {
+    #[default]
+    Auto,
+    Required,
+    Absent,
+}
+
+/// What is measured beside the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Perfdata {
+    Each,
+}
+
+/// How many servers of the parent are asked by default.
+const PARENTS: usize = 2;
+
+impl Check for Dns {
+    fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
+        let name = self.name().map_err(|it| anyhow::anyhow!(it))?;
+        match &self.via {
+            Some(via) => self.ask_via(cx, &addresses(via)?, &name),
+            None => self.walk(cx, &name),
+        }
+    }
+
+    fn flaws(&self) -> Vec<Flaw> {
+        let mut flaws = Vec::new();
+        let key = if self.zone.is_some() { "zone" } else { "host" };
+        match (&self.host, &self.zone) {
+            (None, None) => flaws.push(flaw("type", "a `dns` check needs `host` or `zone`")),
+            (Some(_), Some(_)) => {
+                flaws.push(flaw(
+                    "zone",
+                    "`host` judges its zone too, `zone` is for a zone alone",
+                ));
+            }
+            _ => {
+                let subject = self.subject();
+                if subject.is_empty() || subject.contains(char::is_whitespace) {
+                    flaws.push(flaw(key, format!("\"{subject}\" is not a domain name")));
+                } else if let Err(message) = self.name() {
+                    flaws.push(flaw(key, message));
+                }
+            }
+        }
+        if let Some(List(values)) = &self.expect
+            && values.len() > 1
+            && values
+                .iter()
+                .any(|it| matches!(it.as_str(), "NXDOMAIN" | "NODATA"))
+        {
+            flaws.push(flaw("expect", "NXDOMAIN and NODATA stand alone"));
+        }
+        if self.fit != Fit::Exact && self.expect.is_none() {
+            flaws.push(flaw("match", "`match` means nothing without `expect`"));
+        }
+        let of_hosts = [
+            ("record", self.record.is_some()),
+            ("expect", self.expect.is_some()),
+            ("via", self.via.is_some()),
+            ("ttl", self.ttl.is_some()),
+            ("resolvers", self.resolvers.is_some()),
+        ];
+        for (key, _) in of_hosts
+            .into_iter()
+            .filter(|it| it.1 && self.zone.is_some())
+        {
+            flaws.push(flaw(key, format!("`{key}` is for a `host`")));
+        }
+        let of_walks = [
+            ("servers", self.servers.is_some()),
+            ("from", self.from.is_some()),
+            ("root_hints", self.root_hints.is_some()),
+            ("trust_anchor", self.trust_anchor.is_some()),
+            ("port", self.port.is_some()),
+            ("parents", self.parents.is_some()),
+            ("ns", self.ns.is_some()),
+            ("ds", self.ds != Signed::Auto),
+            ("rrsig", self.rrsig.is_some()),
+            ("expire", self.expire.is_some()),
+            ("negative_ttl", self.negative_ttl.is_some()),
+            ("ttl", self.ttl.is_some()),
+            ("loss", self.loss.is_some()),
+            ("resolvers", self.resolvers.is_some()),
+            ("perfdata", self.perfdata.is_some()),
+        ];
+        for (key, _) in of_walks.into_iter().filter(|it| it.1 && self.via.is_some()) {
+            flaws.push(flaw(
+                key,
+                format!("`{key}` means nothing with `via`, which does not walk"),
+            ));
+        }
+        let of_parents = [
+            ("from", self.from.is_some()),
+            ("root_hints", self.root_hints.is_some()),
+            ("trust_anchor", self.trust_anchor.is_some()),
+            ("parents", self.parents.is_some()),
+            ("ds", self.ds != Signed::Auto),
+        ];
+        for (key, _) in of_parents
+            .into_iter()
+            .filter(|it| it.1 && self.servers.is_some())
+        {
+            flaws.push(flaw(
+                key,
+                format!("`{key}` means nothing with `servers`, which are asked alone"),
+            ));
+        }
+        if self.from.is_some() && self.root_hints.is_some() {
+            flaws.push(flaw(
+                "from",
+                "`from` and `root_hints` are two beginnings, choose one",
+            ));
+        }
+        if self.tcp && self.via.is_none() {
+            flaws.push(flaw("tcp", "`tcp` is for `via`; a walk asks over both"));
+        }
+        if self.hijack && self.resolvers.is_none() {
+            flaws.push(flaw("hijack", "`hijack` asks `resolvers`"));
+        }
+        for name in self.ns.iter().flat_map(|it| &it.0) {
+            if let Err(message) = dns::name(name) {
+                flaws.push(flaw("ns", message));
+            }
+        }
+        flaws
+    }
+}
+
+impl Dns {
+    /// What is looked at, as the list writes it.
+    fn subject(&self) -> &str {
+        let subject = self.host.as_deref().or(self.zone.as_deref());
+        subject.unwrap_or_default()
+    }
+
+    /// The name in the question: of an address, its name under in-addr.arpa or ip6.arpa (RFC 1035, RFC 3596).
+    fn name(&self) -> Result<Name, String> {
+        match self.subject().parse::<IpAddr>() {
+            Err(_) => dns::name(self.subject()),
+            Ok(IpAddr::V4(address)) => {
+                let [a, b, c, d] = address.octets();
+                dns::name(&format!("{d}.{c}.{b}.{a}.in-addr.arpa."))
+            }
+            Ok(IpAddr::V6(address)) => {
+                let nibbles = address.octets().into_iter().rev();
+                let nibbles = nibbles.map(|it| format!("{:x}.{:x}.", it & 15, it >> 4));
+                dns::name(&format!("{}ip6.arpa.", nibbles.collect::<String>()))
+            }
+        }
+    }
+
+    /// The record types to ask for.
+    fn kinds(&self) -> Vec<RecordType> {
+        if let Some(Kind(kind)) = self.record {
+            return vec![kind];
+        }
+        if self.zone.is_some() {
+            return Vec::new();
+        }
+        if self.subject().parse::<IpAddr>().is_ok() {
+            return vec![RecordType::PTR];
+        }
+        let values = self.expect.iter().flat_map(|it| &it.0);
+        let addresses = values.filter_map(|it| it.split('/').next()?.parse().ok());
+        let addresses: Vec<IpAddr> = addresses.collect();
+        match (
+            addresses.iter().any(IpAddr::is_ipv4),
+            addresses.iter().any(IpAddr::is_ipv6),
+        ) {
+            (true, false) => vec![RecordType::A],
+            (false, true) => vec![RecordType::AAAA],
+            _ => vec![RecordType::A, RecordType::AAAA],
+        }
+    }
+
+    /// Where walks begin.
+    fn start(&self, cx: &Context) -> anyhow::Result<walk::Cut> {
+        use anyhow::Context as _;
+        if let Some(List(addresses)) = &self.from {
+            return Ok(walk::Cut {
+                name: Name::root(),
+                servers: vec![walk::NameServer {
+                    name: Name::root(),
+                    addresses: addresses.clone(),
+                }],
+            });
+        }
+        let Some(hints) = &self.root_hints else {
+            return Ok(roots::root());
+        };
+        let path = cx.path(hints);
+        let text = std::fs::read_to_string(&path);
+        let text =
+            text.with_context(|| format!("cannot read the root hints {}", path.display()))?;
+        roots::read(&text).with_context(|| path.display().to_string())
+    }
+
+    /// The root's keys; none where the walk does not begin at the root.
+    fn anchors(&self, cx: &Context) -> anyhow::Result<Vec<DS>> {
+        use anyhow::Context as _;
+        match (&self.trust_anchor, &self.from, &self.root_hints) {
+            (Some(file), _, _) => {
+                let path = cx.path(file);
+                let text = std::fs::read_to_string(&path);
+                let text = text
+                    .with_context(|| format!("cannot read the trust anchor {}", path.display()))?;
+                roots::read_anchors(&text).with_context(|| path.display().to_string())
+            }
+            (None, None, None) => Ok(roots::anchors()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Walks to the name and judges what was seen.
+    fn walk(&self, cx: &Context, name: &Name) -> anyhow::Result<Outcome> {
+        let start = self.start(cx)?;
+        let pins = self.ns.iter().flat_map(|it| &it.0);
+        let pins: BTreeSet<Name> = pins.filter_map(|it| dns::name(it).ok()).collect();
+        let (anchors, kinds) = (self.anchors(cx)?, self.kinds());
+        let walker = walk::Walker {
+            shared: &cx.run.walks,
+            id: format!("{:?} {:?} {:?}", self.from, self.root_hints, self.port),
+            start,
+            begin: match self.from {
+                Some(_) => walk::Begin::Elsewhere,
+                None => walk::Begin::Root,
+            },
+            port: self.port.unwrap_or(53),
+            deadline: cx.deadline,
+            tally: Default::default(),
+        };
+        let now = net::trust::seconds(cx.now);
+        let wish = Wish {
+            target: name,
+            scope: match self.zone {
+                Some(_) => Scope::Zone,
+                None => Scope::Host,
+            },
+            kinds: &kinds,
+            servers: self.servers.as_ref().map_or(&[], |it| &it.0),
+            pins: &pins,
+            parents: self.parents.map_or(PARENTS, |it| it.0),
+            anchors: &anchors,
+            now,
+        };
+        let mut views = Vec::new();
+        let mut target = name.clone();
+        // Aliases are judged at every server, then followed by a walk of their own.
+        for _ in 0..ALIASES {
+            let wish = Wish {
+                target: &target,
+                scope: if views.is_empty() {
+                    wish.scope
+                } else {
+                    Scope::Host
+                },
+                pins: if views.is_empty() { &pins } else { &none() },
+                ..wish
+            };
+            match observe::observe(&walker, &wish) {
+                Ok(view) => {
+                    let next = judge::alias(&view);
+                    views.push(view);
+                    match next {
+                        Some(next) => target = next,
+                        None => break,
+                    }
+                }
+                Err(broken) => return self.broken(cx, broken, name),
+            }
+        }
+        let compared = self.compare(cx, &views, &walker)?;
+        Ok(self.judge(cx, views, compared, &walker.tally, now))
+    }
+
+    /// What is said when the walk itself could not be made.
+    fn broken(&self, cx: &Context, broken: walk::Broken, name: &Name) -> anyhow::Result<Outcome> {
+        match broken {
+            walk::Broken::NoRoot(why) => {
+                let why: Vec<String> = why.into_iter().take(3).collect();
+                let hint = self.hint(cx, name);
+                let who = match self.from {
+                    Some(_) => "none of `from`",
+                    None => "no root server",
+                };
+                Err(anyhow::anyhow!("{who} answers ({}){hint}", why.join("; ")))
+            }
+            walk::Broken::Late(text) => Fault::Late(text).outcome(),
+            walk::Broken::Endless(text) => Ok(Outcome::of(
+                "no-server",
+                crate::model::state::State::Critical,
+                &text,
+            )),
+        }
+    }
+}
+
+/// How many aliases are followed.
+const ALIASES: usize = 8;
+
+/// No names.
+fn none() -> BTreeSet<Name> {
+    BTreeSet::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dns(keys: &str) -> Dns {
+        toml::from_str(keys).expect("a dns check")
+    }
+
+    #[test]
+    fn addresses_ask_for_their_names() {
+        let check = dns("host = '192.0.2.7'");
+        assert_eq!(
+            check.name().expect("a name").to_ascii(),
+            "7.2.0.192.in-addr.arpa."
+        );
+        assert_eq!(check.kinds(), [RecordType::PTR]);
+        let name = dns("host = '::1'").name().expect("a name").to_ascii();
+        assert!(name.starts_with("1.0.0.") && name.ends_with(".0.ip6.arpa."));
+    }
+
+    #[test]
+    fn record_types_follow_the_expected_values() {
+        assert_eq!(
+            dns("host = 'h'\nexpect = '192.0.2.1'").kinds(),
+            [RecordType::A]
+        );
+        assert_eq!(
+            dns("host = 'h'\nexpect = '2001:db8::/32'").kinds(),
+            [RecordType::AAAA]
+        );
+        assert_eq!(dns("host = 'h'").kinds().len(), 2);
+        assert_eq!(dns("host = 'h'\nrecord = 'mx'").kinds(), [RecordType::MX]);
+        assert!(dns("zone = 'z'").kinds().is_empty());
+    }
+
+    #[test]
+    fn keys_that_do_not_fit_together_are_flaws() {
+        let flaws = |keys: &str| dns(keys).flaws().len();
+        assert_eq!(flaws("host = 'h'"), 0);
+        assert_eq!(flaws("zone = 'z'\nparents = 'all'"), 0);
+        assert_eq!(flaws("record = 'A'"), 1);
+        assert_eq!(flaws("zone = 'z'\nhost = 'h'"), 1);
+        assert_eq!(flaws("zone = 'z'\nexpect = '192.0.2.1'"), 1);
+        assert_eq!(flaws("host = 'h'\nvia = 'system'\nport = 5353"), 1);
+        assert_eq!(flaws("host = 'h'\nhijack = true"), 1);
+        assert_eq!(flaws("host = 'h'\ntcp = true"), 1);
+        assert_eq!(flaws("host = 'h'\nservers = '192.0.2.1'\nparents = 3"), 1);
+        assert!(toml::from_str::<Dns>("host = 'h'\nparents = 0").is_err());
+    }
+}

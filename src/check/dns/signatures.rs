@@ -1,0 +1,160 @@
+//! Whether what a zone's servers send is signed by keys that the parent vouches for, and for how long.
+
+use super::Dns;
+use super::judge::{Found, found, grouped, labels};
+use super::observe::{Answer, Seen, Site};
+use crate::model::quantity;
+use crate::model::state::State;
+use crate::net::dns::secure::{self, RrSet, Verdict};
+use crate::net::dns::walk::plain;
+use hickory_proto::dnssec::rdata::{DNSKEY, DS};
+
+/// What the parents vouch for.
+fn signers(seen: &Seen) -> Vec<DS> {
+    let said = seen.parents.iter().filter_map(|it| it.1.as_ref().ok());
+    said.flat_map(|it| it.signers.clone()).collect()
+}
+
+/// Everything signed that a server sent, apart from its keys.
+fn sets(site: &Site) -> Vec<&RrSet> {
+    let answers = site.answers.values().filter_map(|it| match it {
+        Answer::Set(set) | Answer::Alias(_, set) => Some(set),
+        _ => None,
+    });
+    let soa = site.soa.as_ref().ok().map(|it| &it.set);
+    soa.into_iter().chain(answers).collect()
+}
+
+pub fn judge(seen: &Seen, _: &Dns, now: i64) -> Vec<Found> {
+    let signers = signers(seen);
+    let vouched = !signers.is_empty();
+    let known = secure::are_known(&signers);
+    let state = match vouched {
+        true => State::Critical,
+        false => State::Warning,
+    };
+    let zone = plain(&seen.zone);
+    let mut wrong: Vec<(&Site, (&'static str, String))> = Vec::new();
+    for site in seen.good() {
+        let Some(set) = &site.keys else {
+            if vouched {
+                let text = format!("serves {zone} without keys, for which the parent vouches");
+                wrong.push((site, ("ds-unsigned", text)));
+            }
+            continue;
+        };
+        let keys = set.keys();
+        let all: Vec<&DNSKEY> = keys.iter().collect();
+        let trusted = match vouched {
+            true => secure::vouched(&signers, &seen.zone, &keys),
+            false => all.clone(),
+        };
+        if vouched && !known {
+            continue;
+        }
+        if vouched && trusted.is_empty() {
+            let tags = tags(signers.iter().map(DS::key_tag));
+            let own = tags_of(&all);
+            let text = format!("has the keys {own} of {zone}, the parent vouches for {tags}");
+            wrong.push((site, ("ds-no-key", text)));
+            continue;
+        }
+        let signed =
+            std::iter::once((set, &trusted)).chain(sets(site).into_iter().map(|it| (it, &all)));
+        for (set, by) in signed {
+            let what = format!("{} {}", plain(&set.owner), set.kind);
+            match set.verdict(by, &seen.zone, now) {
+                Verdict::Good { .. } | Verdict::Unknown => (),
+                Verdict::Expired(ago) => {
+                    let ago = quantity::seconds(ago as f64);
+                    wrong.push((
+                        site,
+                        (
+                            "rrsig-expired",
+                            format!("serves {what} with a signature that expired {ago} ago"),
+                        ),
+                    ));
+                }
+                Verdict::Invalid(why) => {
+                    wrong.push((
+                        site,
+                        ("rrsig-invalid", format!("serves {what}, which {why}")),
+                    ));
+                }
+                Verdict::Unsigned => {
+                    wrong.push((
+                        site,
+                        (
+                            "rrsig-invalid",
+                            format!("serves {what} without a signature"),
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+    let mut all: Vec<Found> = Vec::new();
+    for ((code, text), sites) in grouped(wrong.into_iter()) {
+        // Of several sets with the same fault at the same servers, the first stands for all.
+        let at: Vec<_> = sites.iter().map(|it| it.address).collect();
+        if !all.iter().any(|it| it.code == code && it.at == at) {
+            all.push(found(
+                code,
+                state,
+                format!("{} {text}", labels(&sites)),
+                &sites,
+            ));
+        }
+    }
+    if let Err(why) = &seen.chain {
+        all.push(found(
+            "chain",
+            State::Critical,
+            format!("{zone} cannot be validated: {why}"),
+            &[],
+        ));
+    }
+    all
+}
+
+fn tags(all: impl Iterator<Item = u16>) -> String {
+    let mut all: Vec<String> = all.map(|it| it.to_string()).collect();
+    all.sort();
+    all.dedup();
+    all.join(", ")
+}
+
+fn tags_of(keys: &[&DNSKEY]) -> String {
+    tags(keys.iter().filter_map(|it| it.calculate_key_tag().ok()))
+}
+
+/// The good signatures of one server: what is left, of how much, over what, and its TTL.
+fn good<'s>(seen: &'s Seen, site: &'s Site, now: i64) -> Vec<(i64, i64, &'s RrSet)> {
+    let Some(set) = &site.keys else {
+        return Vec::new();
+    };
+    let keys = set.keys();
+    let all: Vec<&DNSKEY> = keys.iter().collect();
+    let sets = std::iter::once(set).chain(sets(site));
+    let verdicts = sets.map(|it| (it, it.verdict(&all, &seen.zone, now)));
+    verdicts
+        .filter_map(|(set, verdict)| match verdict {
+            Verdict::Good { left, lifetime } => Some((left, lifetime, set)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The signature of which the smallest part is left: seconds left, lifetime, over what, and the TTL of that.
+pub fn shortest(seen: &Seen, now: i64) -> Option<(f64, f64, String, u32)> {
+    let all = seen.good().flat_map(|it| good(seen, it, now));
+    let part = |it: &(i64, i64, &RrSet)| it.0 as f64 / it.1.max(1) as f64;
+    let (left, lifetime, set) = all.min_by(|a, b| part(a).total_cmp(&part(b)))?;
+    let what = format!("{} {}", plain(&set.owner), set.kind);
+    Some((left as f64, lifetime.max(1) as f64, what, set.ttl()))
+}
+
+/// What the shortest signature of one server has left.
+pub fn left(seen: &Seen, site: &Site, now: i64) -> Option<i64> {
+    good(seen, site, now).into_iter().map(|it| it.0).min()
+}
