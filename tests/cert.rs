@@ -153,7 +153,7 @@ fn the_first_line_says_until_when_and_perfdata_graphs_it() {
     ] {
         said.has(label);
     }
-    said.has("EC 256, by middle, for shop.example.jp, 127.0.0.1, TLS 1.3")
+    said.has("key EC 256, by middle, for shop.example.jp, 127.0.0.1, TLS 1.3")
         .has("sent with it: middle ends in");
     assert!(
         said.out.contains("left=69119") || said.out.contains("left=691"),

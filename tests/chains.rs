@@ -384,7 +384,7 @@ fn one_bad_address_of_three_is_named() {
         assert!(
             said.out
                 .lines()
-                .any(|it| it.contains(row) && it.contains("% gone, ")),
+                .any(|it| it.contains(row) && it.contains("life gone ")),
             "{}",
             said.out
         );

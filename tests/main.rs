@@ -28,6 +28,7 @@ mod process;
 mod renewal;
 mod stores;
 mod tcp;
+mod walk;
 
 // Other people's programs.
 mod nagios;

@@ -186,7 +186,7 @@ fn verdicts_are_those_of_check_ssl_cert_or_better_for_a_reason() {
                 name: "asks",
                 ..GOOD
             },
-            &["-Verify", "1"],
+            &["-verify", "1"],
             "OK",
             None,
         ),

@@ -11,12 +11,14 @@ pub mod tcp;
 use crate::model::metric::Usual;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::secret::Secret;
+use crate::net::dns::walk::Walker;
 use crate::net::tls::Peer;
-use crate::net::{self, Fault};
+use crate::net::{self, Fault, Resolve, Resolver};
 use anyhow::Context as _;
 use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -103,6 +105,28 @@ impl Context {
         match ca {
             Some(file) => net::trust::roots_of(&self.path(file)),
             None => self.run.trust.roots(),
+        }
+    }
+
+    /// What finds addresses.
+    pub fn resolver(&self, how: Resolve) -> Resolver {
+        match how {
+            Resolve::System => Arc::new(net::resolve),
+            Resolve::Authoritative => {
+                let run = self.run.clone();
+                Arc::new(
+                    move |host, port, family, deadline| match host.parse::<IpAddr>() {
+                        Ok(_) => net::resolve(host, port, family, deadline),
+                        Err(_) => {
+                            let name = net::dns::name(host);
+                            let name = name.map_err(|it| Fault::Me(anyhow::anyhow!(it)))?;
+                            let walker = Walker::from_root(&run.walks, deadline);
+                            let found = walker.addresses(&name)?;
+                            net::of_family(host, found, port, family)
+                        }
+                    },
+                )
+            }
         }
     }
 

@@ -45,13 +45,14 @@ pub struct Table {
 }
 
 impl Table {
-    /// "FIRST: SECOND, THIRD", empty cells left out.
+    /// "FIRST: HEAD SECOND, HEAD THIRD", empty cells left out.
     fn lines(&self) -> impl Iterator<Item = String> {
         self.rows.iter().map(|row| {
-            let mut cells = row.iter().filter(|it| !it.is_empty());
-            let first = cells.next().map_or("", String::as_str);
-            let rest: Vec<&str> = cells.map(String::as_str).collect();
-            format!("{first}: {}", rest.join(", "))
+            let cells = self.head.iter().zip(row).skip(1);
+            let cells = cells.filter(|(_, cell)| !cell.is_empty());
+            let cells: Vec<String> = cells.map(|(head, it)| format!("{head} {it}")).collect();
+            let first = row.first().map_or("", String::as_str);
+            format!("{first}: {}", cells.join(", "))
         })
     }
 }

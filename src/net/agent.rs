@@ -24,6 +24,7 @@ pub type Judge = Arc<dyn Fn(&Peer, &str) -> Result<(), Fault> + Send + Sync>;
 #[derive(Clone)]
 pub struct Reach {
     pub family: Family,
+    pub resolver: net::Resolver,
     pub way: Way,
     /// The name to ask for in TLS, instead of the URL's host.
     pub sni: Option<String>,
@@ -40,6 +41,7 @@ impl Reach {
     pub fn direct(deadline: Instant, judge: Judge) -> Reach {
         Reach {
             family: Family::Any,
+            resolver: Arc::new(net::resolve),
             way: Way::Direct,
             sni: None,
             offer: Offer::default(),
@@ -361,7 +363,7 @@ impl Dialler {
             family, deadline, ..
         } = self.reach;
         let start = Instant::now();
-        let addresses = net::resolve(host, port, family, deadline)?;
+        let addresses = (self.reach.resolver)(host, port, family, deadline)?;
         let resolved = Instant::now();
         let dialled = dial(&addresses, deadline)?;
         let mut trace = lock(&self.trace);

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -197,6 +197,21 @@ pub fn port_flaw(host: &str, port: Option<u16>, default: Option<u16>) -> Option<
     }
 }
 
+/// Finds the addresses of a name for a port, as [`resolve`] does.
+pub type Resolver =
+    Arc<dyn Fn(&str, u16, Family, Instant) -> Result<Vec<SocketAddr>, Fault> + Send + Sync>;
+
+/// How names become addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Resolve {
+    /// As this system does: its hosts file and resolver.
+    #[default]
+    System,
+    /// By the name's own servers, walked to from the root, past all caches.
+    Authoritative,
+}
+
 /// The addresses of a name as this system sees it: hosts file, then its resolver.
 ///
 /// # Errors
@@ -207,25 +222,38 @@ pub fn resolve(
     family: Family,
     deadline: Instant,
 ) -> Result<Vec<SocketAddr>, Fault> {
-    let none = || {
-        let kind = match family {
-            Family::Any => "",
-            Family::Ipv4 => "IPv4 ",
-            Family::Ipv6 => "IPv6 ",
-        };
-        Fault::world("no-such-name", format!("{host} has no {kind}address"))
-    };
     let found = match host.parse::<IpAddr>() {
         Ok(address) => vec![address],
         Err(_) => look_up(host, deadline)?,
     };
+    of_family(host, found, port, family)
+}
+
+/// Those addresses that are of a family.
+///
+/// # Errors
+/// World: there is none.
+pub fn of_family(
+    host: &str,
+    found: Vec<IpAddr>,
+    port: u16,
+    family: Family,
+) -> Result<Vec<SocketAddr>, Fault> {
     let addresses: Vec<SocketAddr> = found
         .into_iter()
         .filter(|it| family.has(*it))
         .map(|it| SocketAddr::new(it, port))
         .collect();
     match addresses.is_empty() {
-        true => Err(none()),
+        true => {
+            let kind = match family {
+                Family::Any => "",
+                Family::Ipv4 => "IPv4 ",
+                Family::Ipv6 => "IPv6 ",
+            };
+            let text = format!("{host} has no {kind}address");
+            Err(Fault::world("no-such-name", text))
+        }
         false => Ok(addresses),
     }
 }

@@ -19,7 +19,7 @@ use crate::model::state::State;
 use crate::net::starttls::{self, Starttls};
 use crate::net::tls::Version;
 use crate::net::x509::Certificate;
-use crate::net::{self, Family, tls, trust};
+use crate::net::{self, Family, Resolve, tls, trust};
 use anyhow::anyhow;
 use lineage::Client;
 use renewal::Challenge;
@@ -92,6 +92,9 @@ pub struct Cert {
     starttls: Option<Starttls>,
     /// The name to ask for and to find in the certificate. Default: the host.
     sni: Option<String>,
+    /// How the name is resolved: `"system"`, or `"authoritative"` by its own servers, past all caches. Default: `"system"`.
+    #[serde(default)]
+    resolve: Resolve,
     /// Ask these addresses instead of those that the name resolves to.
     addresses: Option<List<IpAddr>>,
     /// Files with certificates in PEM, DER, PKCS#12, JKS or JCEKS, with `*` and `**`. With `host`, the one file that the server should show.

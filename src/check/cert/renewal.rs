@@ -13,7 +13,7 @@ use crate::net::dns::{self, Transport};
 use crate::net::everywhere::Everywhere;
 use crate::net::trust;
 use crate::net::x509::Certificate;
-use crate::net::{self, Family, Fault, left};
+use crate::net::{Family, Fault, Resolve, left};
 use anyhow::{Context as _, anyhow};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hickory_proto::op::ResponseCode;
@@ -134,8 +134,11 @@ struct Renewal<'r> {
     /// The domains that stand for the CA in CAA records.
     identities: Vec<String>,
     /// CAA records that were asked for already.
-    asked: BTreeMap<String, Result<Vec<Caa>, String>>,
+    asked: BTreeMap<String, Result<Vec<Caa>, Trouble>>,
 }
+
+/// Why CAA records could not be read, and how bad that is.
+type Trouble = (State, String);
 
 /// A CAA record (RFC 8659, section 4).
 #[derive(Clone, Debug, PartialEq)]
@@ -294,7 +297,7 @@ impl Renewal<'_> {
                     Some(why) => (State::Critical, format!("CAA at {at} {why}")),
                     None => continue,
                 },
-                Err(why) => (State::Warning, format!("CAA of {base}: {why}")),
+                Err((state, why)) => (state, format!("CAA of {base}: {why}")),
             };
             if !told.contains(&line) {
                 outcome.find("caa", state, &line);
@@ -307,11 +310,11 @@ impl Renewal<'_> {
     }
 
     /// The records that count for a name: its own, or those of the closest parent that has any (RFC 8659, section 3).
-    fn relevant(&mut self, name: &str) -> Result<(String, Vec<Caa>), String> {
+    fn relevant(&mut self, name: &str) -> Result<(String, Vec<Caa>), Trouble> {
         let mut at = name.trim_end_matches('.');
         loop {
             let known = self.asked.get(at).cloned();
-            let records = known.unwrap_or_else(|| records(at, self.cx.deadline));
+            let records = known.unwrap_or_else(|| records(self.cx, self.check.resolve, at));
             self.asked.insert(at.to_owned(), records.clone());
             let records = records?;
             match at.split_once('.') {
@@ -397,12 +400,13 @@ impl Renewal<'_> {
 
     fn port_80(&self, outcome: &mut Outcome, name: &str) {
         let deadline = self.cx.deadline.min(Instant::now() + PATIENCE);
-        let addresses = match net::resolve(name, 80, Family::Any, self.cx.deadline) {
-            Ok(addresses) => addresses,
-            Err(fault) => {
-                return outcome.find("port-80", State::Warning, &format!("{name}: {fault}"));
-            }
-        };
+        let addresses =
+            match self.cx.resolver(self.check.resolve)(name, 80, Family::Any, self.cx.deadline) {
+                Ok(addresses) => addresses,
+                Err(fault) => {
+                    return outcome.find("port-80", State::Warning, &format!("{name}: {fault}"));
+                }
+            };
         let views = Everywhere::ask(&addresses, |it| dial(&[it], deadline).map(drop));
         for (_, fault) in &views.down {
             let line = format!("the challenge of {name} will fail: {fault}");
@@ -412,14 +416,20 @@ impl Renewal<'_> {
     }
 }
 
-/// The CAA records of one name, by the resolvers of this system.
-fn records(name: &str, deadline: Instant) -> Result<Vec<Caa>, String> {
-    let answer = ask(name, RecordType::CAA, deadline)?;
-    let records = answer
-        .records
-        .iter()
-        .filter(|it| it.kind == RecordType::CAA);
-    Ok(records.filter_map(|it| caa(&it.value)).collect())
+/// The CAA records of one name: by the resolvers of this system, or by every one of its own servers, whose
+/// signatures must hold too (CA/Browser Forum, ballot SC-085v2).
+fn records(cx: &Context, resolve: Resolve, name: &str) -> Result<Vec<Caa>, Trouble> {
+    let values = match resolve {
+        Resolve::System => {
+            let answer = ask(name, RecordType::CAA, cx.deadline);
+            let answer = answer.map_err(|it| (State::Warning, it))?;
+            let records = answer.records.into_iter();
+            let records = records.filter(|it| it.kind == RecordType::CAA);
+            records.map(|it| it.value).collect()
+        }
+        Resolve::Authoritative => crate::check::dns::everywhere(cx, name, RecordType::CAA)?,
+    };
+    Ok(values.iter().filter_map(|it| caa(it)).collect())
 }
 
 /// `0 issue "letsencrypt.org"`.

@@ -59,7 +59,7 @@ impl Cert {
                 .iter()
                 .map(|it| SocketAddr::new(*it, port))
                 .collect(),
-            None => match net::resolve(host, port, self.family, cx.deadline) {
+            None => match cx.resolver(self.resolve)(host, port, self.family, cx.deadline) {
                 Ok(addresses) => addresses,
                 Err(fault) => return fault.outcome(),
             },
@@ -316,11 +316,11 @@ fn leaves(sites: &[Site]) -> impl Iterator<Item = (SocketAddr, &Certificate)> {
 const HEAD: [&str; 9] = [
     "address",
     "certificate",
-    "ends",
-    "life",
+    "until",
+    "life gone",
     "key",
-    "issuer",
-    "names",
+    "by",
+    "for",
     "TLS",
     "findings",
 ];
@@ -335,12 +335,12 @@ fn row(site: &Site, shown: &Shown, now: SystemTime) -> Vec<String> {
     vec![
         address,
         leaf.subject.clone(),
-        format!("until {}", date(leaf.not_after)),
-        format!("{gone:.0}% gone"),
+        date(leaf.not_after),
+        format!("{gone:.0}%"),
         leaf.key.clone(),
-        format!("by {}", leaf.issuer),
-        format!("for {}", trust::names_of(leaf)),
-        shown.peer.version.to_owned(),
+        leaf.issuer.clone(),
+        trust::names_of(leaf),
+        shown.peer.version.trim_start_matches("TLS ").to_owned(),
         site.codes.join(" "),
     ]
 }

@@ -1,6 +1,6 @@
 //! Whether the parent and the zone agree on who serves it, and whether everybody can be found.
 
-use super::judge::{Found, found, grouped, label, labels};
+use super::judge::{Found, found, grouped, label, labels, who};
 use super::observe::{Parent, Seen, Server};
 use super::{Dns, Signed};
 use crate::model::state::State;
@@ -57,8 +57,8 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
             warn(
                 "ns-sets-differ",
                 format!(
-                    "{} names {} as servers of {zone}, {} others",
-                    labels(sites),
+                    "{} {} as servers of {zone}, {} others",
+                    who(sites, "names"),
                     names(ns.iter()),
                     labels(first)
                 ),
@@ -73,7 +73,7 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
                 "ns-cname",
                 format!("the server {shown} is an alias of {}", plain(to)),
             ),
-            Some(Place::Nowhere(why)) => warn(
+            Some(Place::Nowhere(why) | Place::Unknown(why)) => warn(
                 "ns-unresolvable",
                 format!("the server {shown} cannot be found: {why}"),
             ),
@@ -204,7 +204,7 @@ fn disagree(said: &[(&IpAddr, &Parent)]) -> Option<String> {
 pub fn lost(server: &Server) -> String {
     match &server.place {
         Some(Place::Alias(to)) => format!("is an alias of {}", plain(to)),
-        Some(Place::Nowhere(why)) => format!("cannot be found: {why}"),
+        Some(Place::Nowhere(why) | Place::Unknown(why)) => format!("cannot be found: {why}"),
         _ => "has no address at the parent (glue)".to_owned(),
     }
 }

@@ -204,6 +204,18 @@ pub fn labels(sites: &[&Site]) -> String {
     all.join(", ")
 }
 
+/// "ns1 (192.0.2.1) serves" or "ns1 (192.0.2.1), ns2 (192.0.2.2) serve".
+pub fn who(sites: &[&Site], does: &str) -> String {
+    let verb = match (sites.len(), does) {
+        (0 | 1, _) => does,
+        (_, "is") => "are",
+        (_, "has") => "have",
+        (_, "does") => "do",
+        (_, other) => other.trim_end_matches('s'),
+    };
+    format!("{} {verb}", labels(sites))
+}
+
 /// Sites of which the same is to say, in the order of the first of each.
 pub fn grouped<'s, T: PartialEq>(
     sites: impl Iterator<Item = (&'s Site, T)>,
@@ -352,7 +364,7 @@ impl Dns {
             return vec![found("no-server", State::Critical, no_server(seen), &[])];
         }
         let mut all = delegation::judge(seen, self);
-        all.extend(signatures::judge(seen, self, now));
+        all.extend(signatures::judge(seen, now));
         all.extend(reachable(seen));
         all.extend(versions(seen));
         let soas = seen.good().filter_map(|it| it.soa.as_ref().ok());
@@ -401,8 +413,8 @@ impl Dns {
         });
         for (why, sites) in grouped(failing) {
             let text = format!(
-                "{} does not answer for {} {why}",
-                labels(&sites),
+                "{} not answer for {} {why}",
+                who(&sites, "does"),
                 plain(&seen.target)
             );
             all.push(found("unreachable", State::Warning, text, &sites));
@@ -444,12 +456,13 @@ impl Dns {
                             list.collect::<Vec<_>>().join(", ")
                         }
                     };
-                    let who = match good {
-                        0 if groups.len() == 1 => format!("every server of {}", plain(&seen.zone)),
-                        _ => labels(sites),
+                    let all_of_them = || format!("every server of {} serves", plain(&seen.zone));
+                    let servers = match good {
+                        0 if groups.len() == 1 => all_of_them(),
+                        _ => who(sites, "serves"),
                     };
                     let text = format!(
-                        "{who} serves {} for {name}, expected {wanted}; {}",
+                        "{servers} {} for {name}, expected {wanted}; {}",
                         said.shown(),
                         tally(good)
                     );
@@ -464,8 +477,8 @@ impl Dns {
         );
         for (said, sites) in groups.iter().filter(|it| differ && it.0 != *usual) {
             let text = format!(
-                "{} serves {} for {name}, others {}; {}",
-                labels(sites),
+                "{} {} for {name}, others {}; {}",
+                who(sites, "serves"),
                 said.shown(),
                 usual.shown(),
                 tally(agree)
@@ -737,14 +750,14 @@ fn reachable(seen: &Seen) -> Vec<Found> {
         Some((it, (*code, reason(it, why))))
     });
     for ((code, why), sites) in grouped(bad) {
-        let text = format!("{} is {code}: {why}", labels(&sites));
+        let text = format!("{} {code}: {why}", who(&sites, "is"));
         all.push(found(code, State::Warning, text, &sites));
     }
     let silent = seen
         .good()
         .filter_map(|it| Some((it, reason(it, it.tcp.as_ref().err()?))));
     for (why, sites) in grouped(silent) {
-        let text = format!("{} does not answer over TCP: {why}", labels(&sites));
+        let text = format!("{} not answer over TCP: {why}", who(&sites, "does"));
         all.push(found("tcp", State::Warning, text, &sites));
     }
     let old = seen
@@ -752,7 +765,7 @@ fn reachable(seen: &Seen) -> Vec<Found> {
         .filter(|it| it.edns == super::observe::Edns::No)
         .map(|it| (it, ()));
     for ((), sites) in grouped(old) {
-        let text = format!("{} answers only without EDNS", labels(&sites));
+        let text = format!("{} only without EDNS", who(&sites, "answers"));
         all.push(found("no-edns", State::Ok, text, &sites));
     }
     all
@@ -841,9 +854,8 @@ fn step_row(step: &Step) -> Vec<String> {
         step.said.clone(),
         String::new(),
         quantity::seconds(step.took.as_secs_f64()),
-        step.ttl.map_or(String::new(), |it| {
-            format!("TTL {}", quantity::seconds(it.into()))
-        }),
+        step.ttl
+            .map_or(String::new(), |it| quantity::seconds(it.into())),
         String::new(),
     ]
 }
@@ -873,18 +885,14 @@ fn site_row(seen: &Seen, site: &Site, all: &[Found], now: i64) -> Vec<String> {
         names.join(", "),
         site.address.to_string(),
         says,
-        soa.map_or(String::new(), |it| format!("serial {}", it.data.serial)),
+        soa.map_or(String::new(), |it| it.data.serial.to_string()),
         if soa.is_some() {
             quantity::seconds(site.took.as_secs_f64())
         } else {
             String::new()
         },
-        ttl.map_or(String::new(), |it| {
-            format!("TTL {}", quantity::seconds(it.into()))
-        }),
-        left.map_or(String::new(), |it| {
-            format!("signed for {}", quantity::seconds(it as f64))
-        }),
+        ttl.map_or(String::new(), |it| quantity::seconds(it.into())),
+        left.map_or(String::new(), |it| quantity::seconds(it as f64)),
     ]
 }
 

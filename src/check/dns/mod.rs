@@ -13,12 +13,14 @@ use crate::model::limits::{Age, Left, Limits, Share, Time};
 use crate::model::list::List;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity::Unit;
+use crate::model::state::State;
+use crate::net::dns::walk::Walker;
 use crate::net::dns::{self, roots, walk};
 use crate::net::{self, Fault};
 use expected::Fit;
 use hickory_proto::dnssec::rdata::DS;
 use hickory_proto::rr::{Name, RecordType};
-use observe::{Scope, Wish};
+use observe::{Scope, View, Wish};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -465,9 +467,13 @@ impl Dns {
         let pins = self.ns.iter().flat_map(|it| &it.0);
         let pins: BTreeSet<Name> = pins.filter_map(|it| dns::name(it).ok()).collect();
         let (anchors, kinds) = (self.anchors(cx)?, self.kinds());
-        let walker = walk::Walker {
+        let walker = Walker {
             shared: &cx.run.walks,
-            id: format!("{:?} {:?} {:?}", self.from, self.root_hints, self.port),
+            // Walks with the usual beginning share what they find with other types of checks.
+            id: match (&self.from, &self.root_hints, self.port) {
+                (None, None, None) => String::new(),
+                other => format!("{other:?}"),
+            },
             start,
             begin: match self.from {
                 Some(_) => walk::Begin::Elsewhere,
@@ -534,11 +540,70 @@ impl Dns {
                 Err(anyhow::anyhow!("{who} answers ({}){hint}", why.join("; ")))
             }
             walk::Broken::Late(text) => Fault::Late(text).outcome(),
-            walk::Broken::Endless(text) => Ok(Outcome::of(
-                "no-server",
-                crate::model::state::State::Critical,
-                &text,
-            )),
+            walk::Broken::Endless(text) => Ok(Outcome::of("no-server", State::Critical, &text)),
+        }
+    }
+}
+
+/// What every server of a name's zone says of it, when all say the same and their signatures hold.
+///
+/// # Errors
+/// How bad it is that they do not, and why.
+pub fn everywhere(
+    cx: &Context,
+    name: &str,
+    kind: RecordType,
+) -> Result<Vec<String>, (State, String)> {
+    let name = dns::name(name).map_err(|it| (State::Warning, it))?;
+    let (walker, none) = (
+        Walker::from_root(&cx.run.walks, cx.deadline),
+        BTreeSet::new(),
+    );
+    let anchors = roots::anchors();
+    let now = net::trust::seconds(cx.now);
+    let wish = Wish {
+        target: &name,
+        scope: Scope::Host,
+        kinds: &[kind],
+        servers: &[],
+        pins: &none,
+        parents: PARENTS,
+        anchors: &anchors,
+        now,
+    };
+    let seen = match observe::observe(&walker, &wish) {
+        Ok(View::Seen(seen)) => seen,
+        Ok(View::NotDelegated { why, .. }) => return Err((State::Critical, why)),
+        Ok(View::NoServer { why, .. }) => return Err((State::Critical, why.join("; "))),
+        Err(walk::Broken::NoRoot(why)) => {
+            return Err((
+                State::Warning,
+                format!("no root server answers ({})", why.join("; ")),
+            ));
+        }
+        Err(walk::Broken::Late(why) | walk::Broken::Endless(why)) => {
+            return Err((State::Warning, why));
+        }
+    };
+    let unsound = signatures::judge(&seen, now)
+        .into_iter()
+        .find(|it| it.state == State::Critical);
+    if let Some(unsound) = unsound {
+        return Err((State::Critical, unsound.text));
+    }
+    let said: Vec<_> = judge::grouped(seen.good().filter_map(|it| Some((it, judge::said(it)?))));
+    match &said[..] {
+        [(said, _)] => Ok(said.values.iter().cloned().collect()),
+        [] => Err((
+            State::Critical,
+            format!("no server of {} answers for it", walk::plain(&seen.zone)),
+        )),
+        [(_, some), (_, others), ..] => {
+            let [some, others] = [some, others].map(|it| judge::labels(it));
+            Err((
+                State::Critical,
+                format!("{some} and {others} answer differently"),
+            ))
         }
     }
 }

@@ -515,12 +515,17 @@ impl Seen {
 
     /// Asks the addresses that were not asked yet.
     fn ask_new(&mut self, walker: &Walker, wish: &Wish) {
-        let mut places = Vec::new();
-        for (name, server) in &mut self.servers {
-            let inside = self.zone.zone_of(name);
-            if !inside && server.place.is_none() {
-                server.place = Some(walker.place(name, &mut Vec::new()));
+        let lost = self
+            .servers
+            .iter_mut()
+            .filter(|(name, server)| server.place.is_none() && !self.zone.zone_of(name));
+        thread::scope(|scope| {
+            for (name, server) in lost {
+                scope.spawn(move || server.place = Some(walker.place(name, &mut Vec::new())));
             }
+        });
+        let mut places = Vec::new();
+        for (name, server) in &self.servers {
             let found: BTreeSet<IpAddr> = match &server.place {
                 Some(Place::At(addresses)) => addresses.iter().copied().collect(),
                 _ => server
@@ -717,12 +722,13 @@ impl Probe<'_> {
             Purpose::Plain => Purpose::Plain,
             _ => Purpose::Walk,
         };
-        let Ok(ns) = self.ask(address, self.zone, RecordType::NS, purpose, Transport::Udp) else {
+        let ask = |name, kind| self.ask_again(address, name, kind, purpose, site.took);
+        let Ok(ns) = ask(self.zone, RecordType::NS) else {
             return site;
         };
         site.ns = Some(walk::ns_names(&ns.message.answers, self.zone));
         for kind in self.kinds {
-            let reply = self.ask(address, self.target, *kind, purpose, Transport::Udp);
+            let reply = ask(self.target, *kind);
             let silent = reply.is_err();
             let answer = match reply {
                 Ok(reply) => answer(&reply, self.target, *kind),
@@ -736,7 +742,33 @@ impl Probe<'_> {
         }
         site
     }
+
+    /// Asks a server that has answered before: it is known how quick it is, and when questions are lost on the way
+    /// that is counted, but the answer can still be had over TCP.
+    fn ask_again(
+        &self,
+        address: IpAddr,
+        name: &Name,
+        kind: RecordType,
+        purpose: Purpose,
+        took: Duration,
+    ) -> Result<Reply, Fault> {
+        let first = (took * 8).clamp(QUICK, TRIES[0]);
+        let tries = [first, TRIES[1], TRIES[2]];
+        let asked = self
+            .walker
+            .ask(address, name, kind, purpose, Transport::Udp, &tries);
+        match asked {
+            Err(Fault::World {
+                code: "no-answer", ..
+            }) => self.ask(address, name, kind, purpose, Transport::Tcp),
+            other => other,
+        }
+    }
 }
+
+/// The least time that an answer may take before the question is asked again.
+const QUICK: Duration = Duration::from_millis(200);
 
 /// The zone's SOA record in a reply, or why this server is not one of the zone.
 fn soa(reply: &Reply, zone: &Name) -> Result<Soa, String> {

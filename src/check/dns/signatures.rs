@@ -1,7 +1,6 @@
 //! Whether what a zone's servers send is signed by keys that the parent vouches for, and for how long.
 
-use super::Dns;
-use super::judge::{Found, found, grouped, labels};
+use super::judge::{Found, found, grouped, who};
 use super::observe::{Answer, Seen, Site};
 use crate::model::quantity;
 use crate::model::state::State;
@@ -25,7 +24,7 @@ fn sets(site: &Site) -> Vec<&RrSet> {
     soa.into_iter().chain(answers).collect()
 }
 
-pub fn judge(seen: &Seen, _: &Dns, now: i64) -> Vec<Found> {
+pub fn judge(seen: &Seen, now: i64) -> Vec<Found> {
     let signers = signers(seen);
     let vouched = !signers.is_empty();
     let known = secure::are_known(&signers);
@@ -34,12 +33,12 @@ pub fn judge(seen: &Seen, _: &Dns, now: i64) -> Vec<Found> {
         false => State::Warning,
     };
     let zone = plain(&seen.zone);
-    let mut wrong: Vec<(&Site, (&'static str, String))> = Vec::new();
+    let mut wrong: Vec<(&Site, (&'static str, &'static str, String))> = Vec::new();
     for site in seen.good() {
         let Some(set) = &site.keys else {
             if vouched {
-                let text = format!("serves {zone} without keys, for which the parent vouches");
-                wrong.push((site, ("ds-unsigned", text)));
+                let text = format!("{zone} without keys, for which the parent vouches");
+                wrong.push((site, ("ds-unsigned", "serves", text)));
             }
             continue;
         };
@@ -55,8 +54,8 @@ pub fn judge(seen: &Seen, _: &Dns, now: i64) -> Vec<Found> {
         if vouched && trusted.is_empty() {
             let tags = tags(signers.iter().map(DS::key_tag));
             let own = tags_of(&all);
-            let text = format!("has the keys {own} of {zone}, the parent vouches for {tags}");
-            wrong.push((site, ("ds-no-key", text)));
+            let text = format!("the keys {own} of {zone}, the parent vouches for {tags}");
+            wrong.push((site, ("ds-no-key", "has", text)));
             continue;
         }
         let signed =
@@ -71,14 +70,15 @@ pub fn judge(seen: &Seen, _: &Dns, now: i64) -> Vec<Found> {
                         site,
                         (
                             "rrsig-expired",
-                            format!("serves {what} with a signature that expired {ago} ago"),
+                            "serves",
+                            format!("{what} with a signature that expired {ago} ago"),
                         ),
                     ));
                 }
                 Verdict::Invalid(why) => {
                     wrong.push((
                         site,
-                        ("rrsig-invalid", format!("serves {what}, which {why}")),
+                        ("rrsig-invalid", "serves", format!("{what}, which {why}")),
                     ));
                 }
                 Verdict::Unsigned => {
@@ -86,7 +86,8 @@ pub fn judge(seen: &Seen, _: &Dns, now: i64) -> Vec<Found> {
                         site,
                         (
                             "rrsig-invalid",
-                            format!("serves {what} without a signature"),
+                            "serves",
+                            format!("{what} without a signature"),
                         ),
                     ));
                 }
@@ -94,14 +95,14 @@ pub fn judge(seen: &Seen, _: &Dns, now: i64) -> Vec<Found> {
         }
     }
     let mut all: Vec<Found> = Vec::new();
-    for ((code, text), sites) in grouped(wrong.into_iter()) {
+    for ((code, does, text), sites) in grouped(wrong.into_iter()) {
         // Of several sets with the same fault at the same servers, the first stands for all.
         let at: Vec<_> = sites.iter().map(|it| it.address).collect();
         if !all.iter().any(|it| it.code == code && it.at == at) {
             all.push(found(
                 code,
                 state,
-                format!("{} {text}", labels(&sites)),
+                format!("{} {text}", who(&sites, does)),
                 &sites,
             ));
         }

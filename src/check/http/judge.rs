@@ -13,7 +13,7 @@ use crate::model::state::State;
 use crate::model::text;
 use crate::net::agent::Response;
 use crate::net::everywhere::{Everywhere, listed};
-use crate::net::{self, trust};
+use crate::net::trust;
 use anyhow::Context as _;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -32,10 +32,11 @@ impl Http {
     pub fn all(&self, cx: &Context) -> anyhow::Result<Outcome> {
         let url = &self.url.url;
         let port = url.port_or_known_default().unwrap_or(80);
-        let addresses = match net::resolve(&link::host(url), port, self.family, cx.deadline) {
-            Ok(addresses) => addresses,
-            Err(fault) => return fault.outcome(),
-        };
+        let addresses =
+            match cx.resolver(self.resolve)(&link::host(url), port, self.family, cx.deadline) {
+                Ok(addresses) => addresses,
+                Err(fault) => return fault.outcome(),
+            };
         let mut views = Everywhere::ask(&addresses, |it| self.observe(cx, Some(it.ip())));
         if views.seen.is_empty() {
             return views.none();

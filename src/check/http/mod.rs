@@ -15,7 +15,7 @@ use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity::Unit;
 use crate::model::secret::Secret;
 use crate::net::tls::{self, Version};
-use crate::net::{self, Family};
+use crate::net::{self, Family, Resolve};
 use condition::{Condition, Unwanted};
 use json::{Field, Place};
 use link::Link;
@@ -207,6 +207,9 @@ pub struct Http {
     /// `"ipv4"` or `"ipv6"` alone. Default: both.
     #[serde(default)]
     family: Family,
+    /// How the name is resolved: `"system"`, or `"authoritative"` by its own servers, past all caches. Default: `"system"`.
+    #[serde(default)]
+    resolve: Resolve,
     /// Connect to this `HOST` or `HOST:PORT`, or to a socket `unix:PATH`; the request still names the URL's host.
     address: Option<String>,
     /// `"all"` asks every address of the name. Default: `"first"`, the first that answers.

@@ -180,6 +180,7 @@ impl Http {
         };
         Ok(Reach {
             family: self.family,
+            resolver: cx.resolver(self.resolve),
             way,
             sni: self.sni.clone(),
             offer: Offer {

@@ -6,13 +6,14 @@
 use super::query::{Purpose, Question, Reply, TRIES, Tally, Transport};
 use super::secure::{self, RrSet, Verdict};
 use crate::net::{Fault, has_route, left};
+use anyhow::anyhow;
 use hickory_proto::dnssec::rdata::{DNSKEY, DS};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A zone cut: the name below which other servers answer, and who they are.
@@ -81,6 +82,8 @@ pub enum Place {
     Alias(Name),
     /// Why it cannot be found.
     Nowhere(String),
+    /// Why this machine cannot look.
+    Unknown(String),
 }
 
 /// What all walks of one run share.
@@ -91,6 +94,7 @@ pub struct Shared {
     /// Keys and DS records of zones above.
     sets: Once<Option<RrSet>>,
     cuts: Mutex<HashMap<(String, Name), Cut>>,
+    gates: Gates,
 }
 
 /// How deep and how long a walk may be: cuts below each other, lookups of name servers inside lookups, questions.
@@ -123,7 +127,20 @@ pub struct Walker<'w> {
     pub tally: Tally,
 }
 
-impl Walker<'_> {
+impl<'w> Walker<'w> {
+    /// Begins at the root that everybody knows.
+    pub fn from_root(shared: &'w Shared, deadline: Instant) -> Walker<'w> {
+        Walker {
+            shared,
+            id: String::new(),
+            start: super::roots::root(),
+            begin: Begin::Root,
+            port: 53,
+            deadline,
+            tally: Tally::default(),
+        }
+    }
+
     /// Walks to the servers that answer for a name.
     ///
     /// # Errors
@@ -138,27 +155,30 @@ impl Walker<'_> {
     /// # Errors
     /// Why there are none.
     pub fn addresses(&self, host: &Name) -> Result<Vec<IpAddr>, Fault> {
-        let mut name = host.clone();
+        let (mut name, shown) = (host.clone(), plain(host));
         for _ in 0..MOST_LOOKUPS {
             match self.place(&name, &mut Vec::new()) {
                 Place::At(addresses) => return Ok(addresses),
                 Place::Alias(next) => name = next,
+                Place::Unknown(why) => {
+                    return Err(Fault::Me(anyhow!("cannot resolve {shown}: {why}")));
+                }
                 Place::Nowhere(why) if left(self.deadline).is_zero() => {
                     return Err(Fault::Late(format!(
-                        "no answer in time, resolving {host}: {why}"
+                        "no answer in time, resolving {shown}: {why}"
                     )));
                 }
                 Place::Nowhere(why) => {
                     return Err(Fault::world(
                         "no-such-name",
-                        format!("{host} has no address: {why}"),
+                        format!("{shown} has no address: {why}"),
                     ));
                 }
             }
         }
         Err(Fault::world(
             "no-such-name",
-            format!("{host} is an alias without end"),
+            format!("{shown} is an alias without end"),
         ))
     }
 
@@ -181,6 +201,7 @@ impl Walker<'_> {
             kind,
             purpose,
         };
+        let _pass = self.shared.gates.enter(address);
         question.ask(transport, tries, self.deadline, &self.tally)
     }
 
@@ -273,7 +294,7 @@ impl Walker<'_> {
                     why.push(format!("{} is an alias of {to}", plain(&server.name)));
                     continue;
                 }
-                Place::Nowhere(text) => {
+                Place::Nowhere(text) | Place::Unknown(text) => {
                     why.push(format!("{}: {text}", plain(&server.name)));
                     continue;
                 }
@@ -345,12 +366,13 @@ impl Walker<'_> {
             Err(why) => return Err(Some(format!("{} ({address}): {why}", plain(server)))),
         };
         let (text, ttl) = match &said {
-            Said::Referral(next) => (format!("refers to {}", next.name), ns_ttl(&reply.message)),
-            Said::Exists(records, _) if records.is_empty() => {
-                ("answers without record".to_owned(), None)
-            }
-            Said::Exists(records, _) => ("answers".to_owned(), records.first().map(|it| it.ttl)),
-            Said::NxDomain(_) => ("says that it does not exist".to_owned(), None),
+            Said::Referral(next) => (
+                format!("referral to {}", plain(&next.name)),
+                ns_ttl(&reply.message),
+            ),
+            Said::Exists(records, _) if records.is_empty() => ("no record".to_owned(), None),
+            Said::Exists(records, _) => ("an answer".to_owned(), records.first().map(|it| it.ttl)),
+            Said::NxDomain(_) => ("NXDOMAIN".to_owned(), None),
             Said::Nobody(_) => (String::new(), None),
         };
         let step = Step {
@@ -422,7 +444,7 @@ impl Walker<'_> {
         let walk = match begin.and_then(|it| self.descend(name, RecordType::A, it, inside)) {
             Ok(walk) => walk,
             Err(Broken::NoRoot(why)) => {
-                return Place::Nowhere(format!("no root answers: {}", why.join("; ")));
+                return Place::Unknown(format!("no root answers: {}", why.join("; ")));
             }
             Err(Broken::Late(why) | Broken::Endless(why)) => return Place::Nowhere(why),
         };
@@ -645,6 +667,43 @@ pub fn shuffle<T>(all: &mut [T]) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets only so many questions wait at one address at a time, so that hundreds of zones on one server do not
+/// look like an attack, and do not overflow its queue.
+#[derive(Default)]
+struct Gates(Mutex<HashMap<IpAddr, Arc<Gate>>>);
+
+#[derive(Default)]
+struct Gate {
+    inside: Mutex<usize>,
+    left: Condvar,
+}
+
+/// How many questions may wait at one address.
+const WAITING: usize = 16;
+/// How long one waits before the gate; then the server is silent, and nothing is gained by waiting.
+const QUEUE: Duration = Duration::from_millis(700);
+
+impl Gates {
+    fn enter(&self, address: IpAddr) -> Pass {
+        let gate = lock(&self.0).entry(address).or_default().clone();
+        let waited = gate
+            .left
+            .wait_timeout_while(lock(&gate.inside), QUEUE, |it| *it >= WAITING);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 += 1;
+        Pass(gate)
+    }
+}
+
+/// A place inside the gate, given back when it is dropped.
+struct Pass(Arc<Gate>);
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        *lock(&self.0.inside) -= 1;
+        self.0.left.notify_one();
+    }
 }
 
 /// Values that are found out once; who wants one that another is finding out waits for it, but not for ever.

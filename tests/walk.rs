@@ -1,0 +1,492 @@
+//! `dns`: a private world of real Knot, BIND, NSD and Unbound servers with faults, walked from its own root.
+
+use crate::engine::{self, find};
+use crate::koshu::Said;
+use crate::namespace::{Namespace, namespace};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+/// The lab in a namespace of its own; its servers end with it.
+struct World {
+    own: Namespace,
+    run: PathBuf,
+}
+
+fn world() -> Option<World> {
+    for program in [
+        "nsd",
+        "knotd",
+        "named",
+        "unbound",
+        "dnssec-signzone",
+        "python3",
+        "dig",
+    ] {
+        find(program)?;
+    }
+    let own = namespace(&[], "127.0.0.1 localhost\n", &["127.0.0.71"])?;
+    let run = own.path().join("lab");
+    let world = World { own, run };
+    let started = world.lab(&["start"]).output().expect("bash");
+    assert!(
+        started.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&started.stdout),
+        String::from_utf8_lossy(&started.stderr)
+    );
+    Some(world)
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.lab(&["stop"]).output();
+    }
+}
+
+impl World {
+    fn lab(&self, words: &[&str]) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dns-lab/lab.sh");
+        let mut command = self.own.command(Path::new("/usr/bin/env"));
+        command
+            .arg(format!("LAB_DIR={}", self.run.display()))
+            .args(["LAB_PORT=53", "bash"])
+            .arg(script)
+            .args(words)
+            .stdin(std::process::Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn ask(&self, words: &[&str]) -> Said {
+        let file = |name: &str| self.run.join(name).display().to_string();
+        let hints = format!("root_hints={}", file("root.hints"));
+        let anchor = format!("trust_anchor={}", file("trust-anchor.ds"));
+        self.own
+            .koshu(&[&["dns"], words, &[&hints, &anchor]].concat())
+    }
+
+    #[track_caller]
+    fn codes(&self, words: &[&str]) -> (u64, Vec<String>, Said) {
+        let said = self.ask(&[words, &["--format", "json"]].concat());
+        let document = said.json();
+        let findings = document["checks"][0]["findings"].as_array().cloned();
+        let worse = findings
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|it| it["state"] != 0);
+        let mut codes: Vec<String> = worse
+            .map(|it| it["code"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        codes.sort();
+        (document["state"].as_u64().unwrap_or(9), codes, said)
+    }
+}
+
+#[test]
+fn every_fault_of_the_lab_is_seen_and_no_other() {
+    let Some(world) = world() else { return };
+    let table = include_str!("dns-lab/expect.tab");
+    let rows: Vec<&str> = table.lines().filter(|it| !it.starts_with('#')).collect();
+    assert!(rows.len() > 35);
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let asked: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let world = &world;
+                scope.spawn(move || {
+                    let mut words = row.split_whitespace();
+                    let name = words.next().expect("a name");
+                    let state = words.next().expect("a state");
+                    let codes: Vec<&str> = words.collect();
+                    let (got, found, said) = world.codes(&[name, "time=300ms,3s", "timeout=15s"]);
+                    let got = ["OK", "WARNING", "CRITICAL", "UNKNOWN"][got as usize];
+                    (got != state || found != codes)
+                        .then(|| format!("{row}: {got} {found:?}\n{}", said.out))
+                })
+            })
+            .collect();
+        asked
+            .into_iter()
+            .filter_map(|it| it.join().expect("a verdict"))
+            .collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn healthy_zones_give_no_false_alarm_run_after_run() {
+    let Some(world) = world() else { return };
+    let check = |name: &str| {
+        let file = |name: &str| world.run.join(name).display().to_string();
+        format!(
+            "[[check]]\nname = '{name}'\ntype = 'dns'\nhost = '{name}'\nroot_hints = '{}'\ntrust_anchor = '{}'\n",
+            file("root.hints"),
+            file("trust-anchor.ds")
+        )
+    };
+    let again = |names: &[&str], runs: usize| {
+        let list: String = names.iter().map(|it| check(it)).collect();
+        let lists = crate::koshu::Lists::new(&list);
+        for _ in 0..runs {
+            world.own.koshu(&["run", "-c", &lists.file()]).is("OK");
+        }
+    };
+    again(
+        &[
+            "www.good.lab",
+            "web.outside.lab",
+            "www.cached.lab",
+            "api.good.lab",
+            "www.xfr.lab",
+        ],
+        200,
+    );
+    // Every second question to one of its servers is lost, so that each run takes a second or two.
+    again(&["www.flaky.lab"], 15);
+}
+
+#[test]
+fn a_removed_delegation_is_seen_while_resolvers_still_answer() {
+    let Some(world) = world() else { return };
+    let resolver = ["www.cached.lab", "record=A"];
+    let via = |words: &[&str]| {
+        world
+            .own
+            .koshu(&[&["dns"], words, &["via=127.0.0.71"]].concat())
+    };
+    via(&resolver).is("OK");
+    world.ask(&resolver).is("OK");
+    assert!(
+        world
+            .lab(&["break", "cached"])
+            .status()
+            .expect("bash")
+            .success()
+    );
+    via(&resolver).is("OK");
+    let said = world.ask(&resolver);
+    let line = said.is("CRITICAL");
+    assert!(
+        line.starts_with("www.cached.lab is not delegated: "),
+        "{line}"
+    );
+    // This system's resolver is the one that still remembers, so the line says what that could mean.
+    assert!(
+        line.contains("this system's resolver says 192.0.2.10"),
+        "{line}"
+    );
+    assert!(
+        line.contains("`servers`") && line.contains("`from`"),
+        "{line}"
+    );
+    let said = world.ask(&["www.cached.lab", "record=A", "resolvers=127.0.0.71"]);
+    said.is("CRITICAL");
+}
+
+#[test]
+fn secondaries_that_lose_their_primary_are_noticed_before_they_give_up() {
+    let Some(world) = world() else { return };
+    let zone = ["zone=xfr.lab", "timeout=20s"];
+    world.ask(&zone).is("OK");
+    assert!(
+        world
+            .lab(&["break", "knot-ns1"])
+            .status()
+            .expect("bash")
+            .success()
+    );
+    let mut seen = None;
+    for _ in 0..60 {
+        thread::sleep(Duration::from_secs(1));
+        let (_, codes, said) = world.codes(&zone);
+        assert!(
+            !codes.contains(&"no-server".to_owned()),
+            "too late: {}",
+            said.out
+        );
+        if codes.contains(&"zone-expires".to_owned()) {
+            seen = Some(said);
+            break;
+        }
+    }
+    let said = seen.expect("noticed");
+    assert!(
+        said.out.contains("has not heard of its primary for") || said.out.contains("expires in"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn resolvers_are_compared_with_the_truth() {
+    let Some(world) = world() else { return };
+    let ask = |name: &str, resolver: &str| {
+        world.codes(&[
+            name,
+            &format!("resolvers={resolver}"),
+            "hijack=true",
+            "record=A",
+        ])
+    };
+    assert_eq!(ask("www.good.lab", "127.0.0.70").1, Vec::<String>::new());
+    assert_eq!(ask("www.good.lab", "127.0.0.71").1, Vec::<String>::new());
+    assert_eq!(ask("www.good.lab", "127.0.0.69").1, ["hijack"]);
+    let (state, codes, _) = ask("www.good.lab", "127.0.0.65");
+    assert_eq!((state, codes.join(" ").as_str()), (2, "resolver-fails"));
+    // nsd answers without recursion what it has: an old zone, with the TTL of that zone.
+    let (_, codes, said) = ask("www.good.lab", "127.0.0.68");
+    assert_eq!(codes, Vec::<String>::new(), "{}", said.out);
+    let (state, codes, said) = ask("www.split.lab", "127.0.0.63");
+    assert_eq!(
+        (state, codes.join(" ").as_str()),
+        (2, "answers-differ"),
+        "{}",
+        said.out
+    );
+    said.has("127.0.0.63 has old data for at most 5 min");
+}
+
+#[test]
+fn expectations_hold_at_every_server() {
+    let Some(world) = world() else { return };
+    let said = world.ask(&["www.stale.lab", "expect=192.0.2.10"]);
+    let line = said.is("CRITICAL");
+    assert!(
+        line.starts_with("ns3.good.lab (127.0.0.63) serves 192.0.2.9 for www.stale.lab, expected 192.0.2.10; 2 of 3 addresses agree"),
+        "{line}"
+    );
+    said.has(" serials=2").has(" behind=1").has(" ok=2;;;0;3");
+    world
+        .ask(&["www.good.lab", "expect=['192.0.2.0/24', '2001:db8::/32']"])
+        .is("OK");
+    world
+        .ask(&["www.good.lab", "expect=192.0.2.10", "match=any"])
+        .is("OK");
+    world
+        .ask(&["good.lab", "record=MX", "expect=10 mx.good.lab."])
+        .is("OK");
+    world
+        .ask(&["api.good.lab", "record=CNAME", "expect=web.outside.lab."])
+        .is("OK");
+    world.ask(&["api.good.lab", "expect=192.0.2.20"]).is("OK");
+    world
+        .ask(&["api.good.lab", "expect=192.0.2.21"])
+        .is("CRITICAL");
+    world.ask(&["nosuch.good.lab", "expect=NXDOMAIN"]).is("OK");
+    world.ask(&["www.gone.lab", "expect=NXDOMAIN"]).is("OK");
+    world
+        .ask(&[
+            "www.stale.lab",
+            "record=MX",
+            "expect=NODATA",
+            "grade={serial='ok'}",
+        ])
+        .is("OK");
+    let said = world.ask(&["www.good.lab", "expect=NXDOMAIN"]);
+    assert!(
+        said.is("CRITICAL")
+            .starts_with("every server of good.lab serves 192.0.2.10"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn zones_have_pins_limits_and_beginnings_of_their_own() {
+    let Some(world) = world() else { return };
+    let codes = |words: &[&str]| world.codes(words).1.join(" ");
+    assert_eq!(codes(&["zone=good.lab"]), "");
+    assert_eq!(codes(&["zone=www.good.lab"]), "not-delegated");
+    assert_eq!(
+        codes(&[
+            "zone=good.lab",
+            "ns=['ns1.good.lab', 'ns2.good.lab', 'ns3.good.lab']"
+        ]),
+        ""
+    );
+    assert_eq!(
+        codes(&["zone=good.lab", "ns=['ns1.good.lab', 'ns2.good.lab']"]),
+        "ns-pinned"
+    );
+    assert_eq!(codes(&["zone=nods.lab", "ds='absent'"]), "");
+    let (state, found, _) = world.codes(&["zone=nods.lab", "ds='required'"]);
+    assert_eq!((state, found.join(" ").as_str()), (2, "no-ds"));
+    assert_eq!(codes(&["zone=good.lab", "rrsig=20d,1d"]), "rrsig-left");
+    assert_eq!(codes(&["zone=good.lab", "expire=20d,1d"]), "zone-expires");
+    assert_eq!(
+        codes(&["zone=good.lab", "negative_ttl=1m,"]),
+        "negative-ttl"
+    );
+    assert_eq!(
+        codes(&["www.ttl.lab", "ttl=1m:1d,", "grade={soa-timers='ok'}"]),
+        "ttl"
+    );
+    assert_eq!(codes(&["zone=good.lab", "parents=all"]), "");
+    let only = |words: &[&str]| world.own.koshu(&[&["dns"], words].concat());
+    let said = only(&["www.stale.lab", "servers=['127.0.0.61', '127.0.0.62']"]);
+    assert!(
+        said.is("OK").contains("at 2 of 2 addresses"),
+        "{}",
+        said.out
+    );
+    only(&["www.stale.lab", "servers=['127.0.0.61', '127.0.0.63']"]).is("CRITICAL");
+    only(&["www.good.lab", "from=['127.0.0.55', '127.0.0.56']"]).is("OK");
+    assert!(
+        only(&["www.good.lab", "from='127.0.0.66'", "timeout=3s"])
+            .is("UNKNOWN")
+            .contains("none of `from` answers")
+    );
+    world
+        .ask(&["www.good.lab", "perfdata=each"])
+        .has(" time_ns1.good.lab_127.0.0.61=");
+    // Without any root this machine cannot look, which is no fault of the zone.
+    let said = only(&["www.good.lab"]);
+    assert!(
+        said.is("UNKNOWN").starts_with("no root server answers ("),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn keys_above_the_zone_must_lead_to_the_roots() {
+    let Some(world) = world() else { return };
+    let anchor = world.run.join("other.ds");
+    let text = std::fs::read_to_string(world.run.join("trust-anchor.ds")).expect("an anchor");
+    let end = text.trim_end().len() - 4;
+    std::fs::write(&anchor, format!("{}0000\n", &text.trim_end()[..end])).expect("a file");
+    let hints = format!("root_hints={}", world.run.join("root.hints").display());
+    let said = world.own.koshu(&[
+        "dns",
+        "www.good.lab",
+        &hints,
+        &format!("trust_anchor={}", anchor.display()),
+    ]);
+    assert!(
+        said.is("CRITICAL")
+            .contains("good.lab cannot be validated: the keys of . are not those"),
+        "{}",
+        said.out
+    );
+    world
+        .own
+        .koshu(&["dns", "www.good.lab", &hints, "grade={chain='ok'}"])
+        .is("OK");
+}
+
+#[test]
+fn a_zone_costs_few_questions_and_a_dead_server_its_own_retries() {
+    let Some(world) = world() else { return };
+    let said = world.ask(&["www.good.lab"]);
+    let queries = |said: &Said| {
+        said.first()
+            .split("queries=")
+            .nth(1)
+            .and_then(|it| it.split(';').next()?.parse::<u32>().ok())
+    };
+    // Three servers on one address each; three dual-stack ones would be 15 more.
+    assert!(
+        queries(&said).is_some_and(|it| it + 15 <= 48),
+        "{}",
+        said.first()
+    );
+    let said = world.ask(&["www.dead.lab", "timeout=20s"]);
+    said.is("WARNING");
+    assert!(said.took < Duration::from_millis(7500), "{:?}", said.took);
+}
+
+#[test]
+fn a_terminal_shows_the_walk_as_a_table() {
+    let Some(world) = world() else { return };
+    let said = world.ask(&["www.stale.lab", "--format", "human"]);
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert!(
+        lines
+            .iter()
+            .any(|it| it.starts_with("zone ") && it.contains("RRSIG")),
+        "{}",
+        said.out
+    );
+    for begin in [".  ", "lab  ", "stale.lab  ns3.good.lab"] {
+        assert!(
+            lines.iter().any(|it| it.starts_with(begin)),
+            "{begin}: {}",
+            said.out
+        );
+    }
+}
+
+#[test]
+fn pages_and_certificates_can_resolve_past_all_caches() {
+    let Some(program) = find("nsd") else { return };
+    // The address of a.root-servers.net, on which a root of our own answers.
+    let Some(own) = namespace(&["198.41.0.4/32"], "", &["127.0.0.1"]) else {
+        return;
+    };
+    let at = own.path().display().to_string();
+    let zone = "$ORIGIN .\n$TTL 60\n@ IN SOA a.root-servers.net. x. 1 3600 900 1209600 60\n@ IN NS a.root-servers.net.\na.root-servers.net. IN A 198.41.0.4\nlab. IN NS ns.lab.\nns.lab. IN A 127.0.0.2\n";
+    std::fs::write(own.path().join("root"), zone).expect("a file");
+    let zone = "$ORIGIN lab.\n$TTL 60\n@ IN SOA ns x 1 3600 900 1209600 60\n@ IN NS ns\nns IN A 127.0.0.2\nweb IN CNAME www\nwww IN A 127.0.0.1\n";
+    std::fs::write(own.path().join("lab"), zone).expect("a file");
+    let serve = |name: &str, address: &str, zone: &str| {
+        let config = format!(
+            "server:\n ip-address: {address}\n zonesdir: {at}\n database: \"\"\n pidfile: {at}/{name}.pid\n xfrdfile: {at}/{name}.xfrd\n zonelistfile: {at}/{name}.list\n logfile: {at}/{name}.log\n username: \"\"\n chroot: \"\"\n server-count: 1\nremote-control:\n control-enable: no\nzone:\n name: {zone}\n zonefile: {name}\n"
+        );
+        let file = format!("{at}/{name}.conf");
+        std::fs::write(&file, config).expect("a file");
+        engine::start(own.command(&program).args(["-d", "-c", &file]))
+    };
+    let _servers = [
+        serve("root", "198.41.0.4", "."),
+        serve("lab", "127.0.0.2", "lab"),
+    ];
+    for (address, name) in [
+        ("198.41.0.4", "a.root-servers.net"),
+        ("127.0.0.2", "www.lab"),
+    ] {
+        engine::until("nsd", || {
+            own.koshu(&[
+                "dns",
+                name,
+                &format!("via={address}"),
+                "record=A",
+                "timeout=1s",
+            ])
+            .code
+                == 0
+        });
+    }
+    let python = find("python3").expect("python3");
+    let folder = own.path().join("www");
+    std::fs::create_dir(&folder).expect("a folder");
+    let _web = engine::start(own.command(&python).args([
+        "-m",
+        "http.server",
+        "-b",
+        "127.0.0.1",
+        "-d",
+        &folder.display().to_string(),
+        "8000",
+    ]));
+    engine::until("a web server", || {
+        own.koshu(&["tcp", "127.0.0.1:8000"]).code == 0
+    });
+    own.koshu(&["http", "http://web.lab:8000/", "resolve=authoritative"])
+        .is("OK");
+    let said = own.koshu(&["http", "http://web.lab:8000/"]);
+    assert_ne!(said.code, 0, "no resolver listens: {}", said.out);
+    let said = own.koshu(&["http", "http://gone.lab:8000/", "resolve=authoritative"]);
+    assert!(
+        said.is("CRITICAL")
+            .contains("gone.lab has no address: it does not exist"),
+        "{}",
+        said.out
+    );
+    let said = own.koshu(&["cert", "web.lab:8000", "resolve=authoritative"]);
+    assert_eq!(said.is("CRITICAL"), "127.0.0.1:8000 does not speak TLS");
+    // The same root is what a dns check walks from.
+    own.koshu(&["dns", "web.lab", "grade={single-ns='ok'}"])
+        .is("OK");
+}
