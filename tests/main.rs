@@ -22,6 +22,7 @@ mod cert;
 mod chains;
 mod disk;
 mod dns;
+mod hostile;
 mod http;
 mod pages;
 mod process;

@@ -822,6 +822,9 @@ fn notes_of(seen: &Seen) -> Vec<String> {
             plain(name)
         ));
     }
+    if seen.beyond > 0 {
+        notes.push(format!("{} more addresses were not asked", seen.beyond));
+    }
     let mut instances: BTreeMap<String, Vec<&Site>> = BTreeMap::new();
     for site in &seen.sites {
         if let Some(id) = &site.nsid {

@@ -423,6 +423,11 @@ impl Dns {
         }
     }
 
+    /// Whether aliases are followed: not when they are what is asked for.
+    fn follows(&self) -> bool {
+        !matches!(self.record, Some(Kind(RecordType::CNAME)))
+    }
+
     /// Where walks begin.
     fn start(&self, cx: &Context) -> anyhow::Result<walk::Cut> {
         use anyhow::Context as _;
@@ -498,9 +503,16 @@ impl Dns {
             now,
         };
         let mut views = Vec::new();
-        let mut target = name.clone();
+        let mut next = Some(name.clone());
         // Aliases are judged at every server, then followed by a walk of their own.
-        for _ in 0..ALIASES {
+        while let Some(target) = next.take() {
+            if views.len() > ALIASES {
+                let text = format!(
+                    "{} is an alias of an alias, more than {ALIASES} times",
+                    self.subject()
+                );
+                return Ok(Outcome::of("no-record", State::Critical, &text));
+            }
             let wish = Wish {
                 target: &target,
                 scope: if views.is_empty() {
@@ -513,12 +525,8 @@ impl Dns {
             };
             match observe::observe(&walker, &wish) {
                 Ok(view) => {
-                    let next = judge::alias(&view);
+                    next = judge::alias(&view).filter(|_| self.follows());
                     views.push(view);
-                    match next {
-                        Some(next) => target = next,
-                        None => break,
-                    }
                 }
                 Err(broken) => return self.broken(cx, broken, name),
             }

@@ -72,6 +72,8 @@ pub struct Seen {
     pub sites: Vec<Site>,
     /// Addresses to which no route leads from here.
     pub unasked: Vec<(Name, IpAddr)>,
+    /// How many addresses are more than any zone needs, and were not asked.
+    pub beyond: usize,
     /// Why the parent's word on the keys does not lead to the root's key.
     pub chain: Result<(), String>,
 }
@@ -214,6 +216,7 @@ pub fn observe(walker: &Walker, wish: &Wish) -> Result<View, Broken> {
         servers: BTreeMap::new(),
         sites: Vec::new(),
         unasked: Vec::new(),
+        beyond: 0,
         chain,
     };
     seen.name_servers(walker, wish, last);
@@ -246,6 +249,7 @@ fn alone(walker: &Walker, wish: &Wish) -> Result<View, Broken> {
         servers: BTreeMap::new(),
         sites: Vec::new(),
         unasked: Vec::new(),
+        beyond: 0,
         chain: Ok(()),
     };
     let named = |it: &IpAddr| (it.to_string(), *it);
@@ -537,6 +541,8 @@ impl Seen {
             };
             places.extend(found.into_iter().map(|it| (name.clone(), it)));
         }
+        self.beyond = places.len().saturating_sub(MOST_ADDRESSES);
+        places.truncate(MOST_ADDRESSES);
         self.probe(walker, wish, &places);
     }
 
@@ -767,6 +773,8 @@ impl Probe<'_> {
     }
 }
 
+/// The most addresses of one zone that are asked; thirteen names with two each are the most that are in use.
+const MOST_ADDRESSES: usize = 40;
 /// The least time that an answer may take before the question is asked again.
 const QUICK: Duration = Duration::from_millis(200);
 

@@ -535,7 +535,7 @@ impl<'w> Walker<'w> {
 }
 
 /// What a server of a cut can say of a name.
-enum Said {
+pub enum Said {
     Referral(Cut),
     Exists(Vec<Record>, Option<Name>),
     NxDomain(Option<Name>),
@@ -544,7 +544,10 @@ enum Said {
 }
 
 /// What a reply says (RFC 1034, section 4.3.2), or why it is none that counts.
-fn read(message: &Message, cut: &Cut, target: &Name) -> Result<Said, String> {
+///
+/// # Errors
+/// What this server does instead.
+pub fn read(message: &Message, cut: &Cut, target: &Name) -> Result<Said, String> {
     let soa = message
         .authorities
         .iter()
