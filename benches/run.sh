@@ -103,6 +103,13 @@ echo "|---|---|---|---|---|"
 alone '20 endpoints that never answer, 2 s' '2.2 s' "$koshu" run -c "$(list 20 "http://127.0.0.1:$silence/" "timeout = '2s'")"
 alone '1,000 endpoints that never answer, 2 s' '2.6 s' "$koshu" run -c "$(list 1000 "http://127.0.0.1:$silence/" "timeout = '2s'")"
 alone '200 pages of 0.5 s' '0.65 s' "$koshu" run -c "$(list 200 "http://127.0.0.1:$pages/0.5/" "")"
+mkdir "$at/dns"
+walk=$(port)
+benches/zones.sh "$at/dns" "$walk" > "$at/zones.toml"
+head -n 5 "$at/zones.toml" > "$at/one.toml"
+alone 'one zone with 3 servers, walked' '60 ms' "$koshu" run -c "$at/one.toml"
+alone '500 zones with 3 servers each, walked' '5 s' "$koshu" run -c "$at/zones.toml"
+for pid in "$at"/dns/*.pid; do kill "$(cat "$pid")"; done
 alone '10,000 pages of 0.2 s' '3 s, 192 MiB' "$koshu" run -c "$(list 10000 "http://127.0.0.1:$pages/0.2/" "")"
 alone '1,000 fast pages' '24 MiB' "$koshu" run -c "$fast"
 alone '100 fast pages' 'linear' "$koshu" run -c "$(list 100 "http://127.0.0.1:$http/" "")"

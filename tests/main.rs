@@ -5,6 +5,7 @@ mod engine;
 mod koshu;
 mod lab;
 mod namespace;
+mod nsd;
 mod server;
 
 // The whole program.

@@ -4,6 +4,7 @@ use crate::engine::{self, Running, find, until};
 use crate::koshu::{Said, koshu};
 use crate::lab::{GOOD, Lab, Wish, lab};
 use crate::namespace::{Namespace, namespace};
+use crate::nsd;
 use crate::server;
 use std::fs;
 use std::path::Path;
@@ -252,31 +253,10 @@ fn authority(lab: &Lab, own: &Namespace, window: &str) -> Option<Running> {
     nginx(&at.display().to_string(), &servers, |it| own.command(it))
 }
 
-/// nsd for example.jp with these lines, on port 53 of a namespace.
+/// nsd for example.jp with these lines, which is also the only resolver of a namespace.
 fn zone(own: &Namespace, lines: &str) -> Option<Running> {
-    let program = find("nsd")?;
-    let at = own.path().display().to_string();
-    let text = format!(
-        "$ORIGIN example.jp.\n$TTL 60\n@ IN SOA ns1 root 1 60 60 60 60\n@ IN NS ns1\nns1 IN A 127.0.0.1\n{lines}\n"
-    );
-    fs::write(format!("{at}/zone"), text).expect("a file");
-    let config = format!(
-        "server:\n ip-address: 127.0.0.1\n zonesdir: {at}\n database: \"\"\n pidfile: {at}/nsd.pid\n xfrdfile: {at}/xfrd\n zonelistfile: {at}/list\n logfile: {at}/nsd.log\n username: \"\"\n chroot: \"\"\n server-count: 1\nremote-control:\n control-enable: no\nzone:\n name: example.jp\n zonefile: zone\n"
-    );
-    let file = format!("{at}/nsd.conf");
-    fs::write(&file, config).expect("a file");
-    let running = engine::start(own.command(&program).args(["-d", "-c", &file]));
-    until("nsd", || {
-        let said = own.koshu(&[
-            "dns",
-            "ns1.example.jp",
-            "via=127.0.0.1",
-            "record=A",
-            "timeout=1s",
-        ]);
-        said.code == 0
-    });
-    Some(running)
+    let lines = nsd::apex("example.jp.", "127.0.0.1") + lines;
+    nsd::serve(own, "127.0.0.1", "example.jp", &lines)
 }
 
 const LATER: &str =
@@ -364,6 +344,56 @@ fn renewals_that_the_ca_or_caa_will_not_grant_are_critical() {
     );
     said.has("see https://ca.example/incident");
     said.has("CAA at example.jp allows only \\\"other.example\\\", not ca.example");
+}
+
+#[test]
+fn caa_is_asked_at_every_server_past_all_caches() {
+    let Some(lab) = lab() else { return };
+    lab.issue(&GOOD);
+    // The address of a.root-servers.net, on which a root of our own answers.
+    let hosts = "127.0.0.1 shop.example.jp\n";
+    let Some(own) = namespace(&["198.41.0.4/32"], hosts, &["127.0.0.7"]) else {
+        return;
+    };
+    let root = ". IN SOA a.root-servers.net. x. 1 3600 900 1209600 60\n. IN NS a.root-servers.net.\na.root-servers.net. IN A 198.41.0.4\njp. IN NS ns.jp.\nns.jp. IN A 127.0.0.2\n";
+    let root = nsd::serve(&own, "198.41.0.4", ".", &format!("$TTL 60\n{root}"));
+    let jp = nsd::apex("jp.", "127.0.0.2")
+        + "example IN NS ns.example\nexample IN NS ns2.example\nns.example IN A 127.0.0.3\nns2.example IN A 127.0.0.4\n";
+    let jp = nsd::serve(&own, "127.0.0.2", "jp", &jp);
+    let example = nsd::apex("example.jp.", "127.0.0.3")
+        + "@ IN NS ns2\nns2 IN A 127.0.0.4\nshop IN A 127.0.0.1\n";
+    let allowed = example.clone() + "@ IN CAA 0 issue \"ca.example\"\n";
+    let one = nsd::serve(&own, "127.0.0.3", "example.jp", &allowed);
+    let _running = (root, jp, one);
+    let _ca = authority(&lab, &own, LATER);
+    let file = format!("file={}", lab.at("good.pem"));
+    let ca = format!("ca={}", lab.at("root.pem"));
+    let ask = || {
+        let words = [
+            "cert",
+            &file,
+            &ca,
+            "renewal=true",
+            "resolve=authoritative",
+            "challenge=tls-alpn-01",
+        ];
+        let directory = "directory=https://127.0.0.1:14000/dir";
+        own.koshu(&[&words[..], &[directory, "--format", "json"]].concat())
+    };
+    {
+        let _two = nsd::serve(&own, "127.0.0.4", "example.jp", &allowed);
+        let said = ask();
+        assert_eq!(codes(&said), (0, vec![]), "{}", said.out);
+    }
+    let _two = nsd::serve(
+        &own,
+        "127.0.0.4",
+        "example.jp",
+        &(example + "@ IN CAA 0 issue \";\"\n"),
+    );
+    let said = ask();
+    assert_eq!(codes(&said), (2, vec!["caa".to_owned()]), "{}", said.out);
+    said.has("answer differently");
 }
 
 #[test]

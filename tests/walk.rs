@@ -3,6 +3,7 @@
 use crate::engine::{self, find};
 use crate::koshu::Said;
 use crate::namespace::{Namespace, namespace};
+use crate::nsd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -420,44 +421,16 @@ fn a_terminal_shows_the_walk_as_a_table() {
 
 #[test]
 fn pages_and_certificates_can_resolve_past_all_caches() {
-    let Some(program) = find("nsd") else { return };
     // The address of a.root-servers.net, on which a root of our own answers.
     let Some(own) = namespace(&["198.41.0.4/32"], "", &["127.0.0.1"]) else {
         return;
     };
-    let at = own.path().display().to_string();
-    let zone = "$ORIGIN .\n$TTL 60\n@ IN SOA a.root-servers.net. x. 1 3600 900 1209600 60\n@ IN NS a.root-servers.net.\na.root-servers.net. IN A 198.41.0.4\nlab. IN NS ns.lab.\nns.lab. IN A 127.0.0.2\n";
-    std::fs::write(own.path().join("root"), zone).expect("a file");
-    let zone = "$ORIGIN lab.\n$TTL 60\n@ IN SOA ns x 1 3600 900 1209600 60\n@ IN NS ns\nns IN A 127.0.0.2\nweb IN CNAME www\nwww IN A 127.0.0.1\n";
-    std::fs::write(own.path().join("lab"), zone).expect("a file");
-    let serve = |name: &str, address: &str, zone: &str| {
-        let config = format!(
-            "server:\n ip-address: {address}\n zonesdir: {at}\n database: \"\"\n pidfile: {at}/{name}.pid\n xfrdfile: {at}/{name}.xfrd\n zonelistfile: {at}/{name}.list\n logfile: {at}/{name}.log\n username: \"\"\n chroot: \"\"\n server-count: 1\nremote-control:\n control-enable: no\nzone:\n name: {zone}\n zonefile: {name}\n"
-        );
-        let file = format!("{at}/{name}.conf");
-        std::fs::write(&file, config).expect("a file");
-        engine::start(own.command(&program).args(["-d", "-c", &file]))
+    let root = "$TTL 60\n. IN SOA a.root-servers.net. x. 1 3600 900 1209600 60\n. IN NS a.root-servers.net.\na.root-servers.net. IN A 198.41.0.4\nlab. IN NS ns.lab.\nns.lab. IN A 127.0.0.2\n";
+    let Some(_root) = nsd::serve(&own, "198.41.0.4", ".", root) else {
+        return;
     };
-    let _servers = [
-        serve("root", "198.41.0.4", "."),
-        serve("lab", "127.0.0.2", "lab"),
-    ];
-    for (address, name) in [
-        ("198.41.0.4", "a.root-servers.net"),
-        ("127.0.0.2", "www.lab"),
-    ] {
-        engine::until("nsd", || {
-            own.koshu(&[
-                "dns",
-                name,
-                &format!("via={address}"),
-                "record=A",
-                "timeout=1s",
-            ])
-            .code
-                == 0
-        });
-    }
+    let lab = nsd::apex("lab.", "127.0.0.2") + "web IN CNAME www\nwww IN A 127.0.0.1\n";
+    let _lab = nsd::serve(&own, "127.0.0.2", "lab", &lab);
     let python = find("python3").expect("python3");
     let folder = own.path().join("www");
     std::fs::create_dir(&folder).expect("a folder");

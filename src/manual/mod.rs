@@ -131,9 +131,13 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
             code.state
         );
     }
+    let other = match findings.iter().any(|it| it.1.state.starts_with("WARNING")) {
+        true => "ok",
+        false => "warning",
+    };
     let _ = write!(
         text,
-        "\nTo give it another state: grade = {{ {topic} = \"warning\" }}\n"
+        "\nTo give it another state: grade = {{ {topic} = \"{other}\" }}\n"
     );
     Ok(text)
 }
@@ -154,8 +158,10 @@ fn explain_type(kind: &Type) -> String {
     let mut text = format!("{}: {}\n\nKeys:\n\n", kind.name, about(kind));
     write_keys(&mut text, &keys_of(&(kind.schema)().to_value()));
     text.push_str("\nFindings, which `grade` can re-grade:\n\n");
+    let widest = kind.codes().map(|it| it.code.len() + 2).max().unwrap_or(0);
     for code in kind.codes() {
-        let _ = writeln!(text, "  {:<20}{}. {}", code.code, code.state, code.meaning);
+        let (name, state) = (code.code, code.state);
+        let _ = writeln!(text, "  {name:<widest$}{state}. {}", code.meaning);
     }
     let _ = write!(
         text,
@@ -166,10 +172,11 @@ fn explain_type(kind: &Type) -> String {
 }
 
 fn write_keys(text: &mut String, keys: &[Key]) {
+    let widest = keys.iter().map(|it| it.name.len() + 2).max().unwrap_or(0);
     for key in keys {
         let need = if key.required { ", required" } else { "" };
-        let _ = writeln!(text, "  {:<10}{}{need}", key.name, key.kind);
-        let _ = writeln!(text, "            {}", key.meaning);
+        let _ = writeln!(text, "  {:<widest$}{}{need}", key.name, key.kind);
+        let _ = writeln!(text, "  {:<widest$}{}", "", key.meaning);
     }
 }
 

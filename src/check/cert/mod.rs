@@ -174,17 +174,6 @@ impl Check for Cert {
 
     fn flaws(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
-        let of_servers = [
-            ("port", self.port.is_some()),
-            ("starttls", self.starttls.is_some()),
-            ("sni", self.sni.is_some()),
-            ("addresses", self.addresses.is_some()),
-            ("min_tls", self.min_tls.is_some()),
-            ("keys", self.keys != Keys::Any),
-            ("ca", self.ca.is_some()),
-            ("time", self.time.is_some()),
-            ("family", self.family != Family::Any),
-        ];
         let folders = [
             ("certbot", &self.certbot),
             ("acme_sh", &self.acme_sh),
@@ -192,6 +181,18 @@ impl Check for Cert {
         ];
         let folders = folders.into_iter().filter(|it| it.1.is_some());
         let folders: Vec<&'static str> = folders.map(|it| it.0).collect();
+        let of_servers = [
+            ("port", self.port.is_some()),
+            ("starttls", self.starttls.is_some()),
+            ("sni", self.sni.is_some()),
+            ("addresses", self.addresses.is_some()),
+            ("min_tls", self.min_tls.is_some()),
+            ("keys", self.keys != Keys::Any),
+            ("time", self.time.is_some()),
+            ("family", self.family != Family::Any && folders.is_empty()),
+            ("ca", self.ca.is_some() && !self.renewal),
+            ("resolve", self.resolve != Resolve::System && !self.renewal),
+        ];
         let apart = self.host.is_some() || self.file.is_some() || folders.len() > 1;
         for key in folders.iter().filter(|_| apart) {
             flaws.push(flaw(
@@ -200,8 +201,9 @@ impl Check for Cert {
             ));
         }
         match (&self.host, &self.file) {
-            (None, None) if !folders.is_empty() => (),
-            (None, None) => flaws.push(flaw("type", "a `cert` check needs `host` or `file`")),
+            (None, None) if folders.is_empty() => {
+                flaws.push(flaw("type", "a `cert` check needs `host` or `file`"))
+            }
             (Some(host), file) => {
                 let default = self.starttls.map_or(443, Starttls::port);
                 let wrong = net::port_flaw(host, self.port, Some(default));
@@ -211,11 +213,12 @@ impl Check for Cert {
                     flaws.push(flaw("file", message));
                 }
             }
-            (None, Some(_)) => {
+            (None, _) => {
                 let useless = of_servers.into_iter().filter(|it| it.1);
-                flaws.extend(
-                    useless.map(|(key, _)| flaw(key, format!("`{key}` means nothing for a file"))),
-                );
+                flaws
+                    .extend(useless.map(|(key, _)| {
+                        flaw(key, format!("`{key}` means nothing without `host`"))
+                    }));
             }
         }
         if self.key.is_some() && self.file.as_ref().is_none_or(|it| it.0.len() != 1) {

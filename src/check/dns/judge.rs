@@ -290,14 +290,15 @@ impl Dns {
                     } else {
                         String::new()
                     };
-                    match matches!(expected, Expected::NxDomain) {
-                        true => summary = format!("{} does not exist, as expected", plain(zone)),
-                        false => (),
-                    }
-                    let text = format!("{} is not delegated: {why}{hint}", plain(zone));
-                    match summary.is_empty() {
-                        true => vec![found("not-delegated", State::Critical, text, &[])],
-                        false => Vec::new(),
+                    match expected {
+                        Expected::NxDomain => {
+                            summary = format!("{} does not exist, as expected", plain(zone));
+                            Vec::new()
+                        }
+                        _ => {
+                            let text = format!("{} is not delegated: {why}{hint}", plain(zone));
+                            vec![found("not-delegated", State::Critical, text, &[])]
+                        }
                     }
                 }
                 View::NoServer { zone, steps, why } => {

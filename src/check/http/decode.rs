@@ -18,7 +18,6 @@ pub fn decode(
     let codings: Vec<String> = codings
         .flat_map(|it| {
             String::from_utf8_lossy(it.as_bytes())
-                .into_owned()
                 .split(',')
                 .map(|it| it.trim().to_ascii_lowercase())
                 .collect::<Vec<_>>()

@@ -217,7 +217,8 @@ pub fn judge(
 fn equal(value: &Value, wanted: &Value) -> bool {
     match (value, wanted) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::Number(_) | Value::Bool(_), Value::String(wanted)) => value.to_string() == *wanted,
+        (Value::Bool(it), Value::String(wanted)) => wanted.parse() == Ok(*it),
+        (Value::Number(it), Value::String(wanted)) => wanted.parse().ok() == it.as_f64(),
         _ => value == wanted,
     }
 }

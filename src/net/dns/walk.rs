@@ -554,13 +554,10 @@ pub fn read(message: &Message, cut: &Cut, target: &Name) -> Result<Said, String>
         .find(|it| it.record_type() == RecordType::SOA);
     let apex = soa.map(|it| it.name.to_lowercase());
     let authoritative = message.metadata.authoritative;
+    // An alias to what does not exist is there itself.
+    let answered = message.answers.iter().any(|it| it.name == *target);
     match message.metadata.response_code {
-        // An alias to what does not exist is there itself.
-        ResponseCode::NXDomain
-            if authoritative && message.answers.iter().any(|it| it.name == *target) =>
-        {
-            ()
-        }
+        ResponseCode::NXDomain if authoritative && answered => (),
         ResponseCode::NXDomain if authoritative => return Ok(Said::NxDomain(apex)),
         ResponseCode::NoError => (),
         ResponseCode::NXDomain => return Err("answers without authority (no AA)".to_owned()),
