@@ -40,7 +40,7 @@ serve root 127.0.0.53 .=root.zone
 serve a.nic 127.0.0.55 bench=bench.zone
 serve b.nic 127.0.0.56 bench=bench.zone
 for s in 1 2 3; do serve "ns$s" "127.0.0.6$s" "${zones[@]}"; done
-sleep 1
+sleep 4 # until all zones are loaded
 for n in $(seq "$count"); do
   printf "[[check]]\nname = 'z%s'\ntype = 'dns'\nhost = 'www.z%s.bench'\nport = %s\nroot_hints = '%s/root.hints'\n" "$n" "$n" "$port" "$at"
 done
