@@ -11,7 +11,8 @@ use hickory_proto::rr::{Name, RecordType};
 use libfuzzer_sys::fuzz_target;
 use net::dns::query::{Purpose, Question};
 use net::dns::secure::{RrSet, vouched};
-use net::dns::walk::{Cut, Said, addresses_of, ns_names, read};
+use net::dns::read::{Said, addresses_of, ns_names, read};
+use net::dns::walk::Cut;
 
 fuzz_target!(|bytes: &[u8]| {
     let target = Name::from_ascii("www.good.lab.").expect("a name");

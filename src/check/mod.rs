@@ -158,7 +158,7 @@ pub struct Run {
     pub env: Env,
     pub trust: net::trust::Trust,
     pub processes: process::Table,
-    pub walks: net::dns::walk::Shared,
+    pub walks: net::dns::shared::Shared,
 }
 
 impl Run {
@@ -166,7 +166,7 @@ impl Run {
         Run {
             trust: net::trust::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
             processes: process::Table::default(),
-            walks: net::dns::walk::Shared::default(),
+            walks: net::dns::shared::Shared::default(),
             env,
         }
     }

@@ -1,11 +1,14 @@
 //! Whether the parent and the zone agree on who serves it, and whether everybody can be found.
 
-use super::judge::{Found, found, grouped, label, labels, who};
-use super::observe::{Parent, Seen, Server};
-use super::{Dns, Signed};
+use super::Dns;
+use super::found::{Found, found, grouped, label, labels, who};
+use super::keys::Signed;
+use super::observe::{Seen, Server};
+use super::parents::Parent;
 use crate::model::state::State;
 use crate::net::dns;
-use crate::net::dns::walk::{Place, plain};
+use crate::net::dns::read::plain;
+use crate::net::dns::walk::Place;
 use hickory_proto::rr::Name;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

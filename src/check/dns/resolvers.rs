@@ -1,15 +1,18 @@
 //! What the site's resolvers say, compared with the truth of the zone's own servers.
 
 use super::expected::{Said, canonical};
-use super::judge::{Found, found, said};
+use super::found::{Found, found, said};
+use super::keys::addresses;
 use super::observe::View;
-use super::{Dns, addresses, via};
+use super::probe::Answer;
+use super::{Dns, via};
 use crate::check::Context;
 use crate::model::outcome::{Code, code};
 use crate::model::quantity;
 use crate::model::state::State;
 use crate::net::Fault;
-use crate::net::dns::walk::{Walker, plain, rcode};
+use crate::net::dns::read::{plain, rcode};
+use crate::net::dns::walk::Walker;
 use crate::net::dns::{self, Transport};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
@@ -170,9 +173,7 @@ fn truth(views: &[View]) -> Option<(Said, u32)> {
             .good()
             .flat_map(|it| it.answers.values())
             .filter_map(|it| match it {
-                super::observe::Answer::Set(set) | super::observe::Answer::Alias(_, set) => {
-                    Some(set.ttl())
-                }
+                Answer::Set(set) | Answer::Alias(_, set) => Some(set.ttl()),
                 _ => None,
             })
             .max(),

@@ -1,11 +1,12 @@
 //! Whether what a zone's servers send is signed by keys that the parent vouches for, and for how long.
 
-use super::judge::{Found, found, grouped, who};
-use super::observe::{Answer, Seen, Site};
+use super::found::{Found, found, grouped, who};
+use super::observe::Seen;
+use super::probe::{Answer, Site};
 use crate::model::quantity;
 use crate::model::state::State;
+use crate::net::dns::read::plain;
 use crate::net::dns::secure::{self, RrSet, Verdict};
-use crate::net::dns::walk::plain;
 use hickory_proto::dnssec::rdata::{DNSKEY, DS};
 
 /// What the parents vouch for.

@@ -9,7 +9,7 @@ use crate::model::outcome::Outcome;
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::net::Fault;
-use crate::net::dns::{self, Answer, Transport, walk};
+use crate::net::dns::{self, Answer, Transport, read};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 use std::net::SocketAddr;
@@ -147,7 +147,7 @@ impl Dns {
             match answer.rcode {
                 ResponseCode::NoError | ResponseCode::NXDomain => (),
                 code => {
-                    let code = walk::rcode(code);
+                    let code = read::rcode(code);
                     return Err((
                         "server-failure",
                         format!("answers {code} for {host} {kind}"),

@@ -1,8 +1,10 @@
 //! DNS without a cache in between: questions, the walk from the root, and DNSSEC signatures.
 
 pub mod query;
+pub mod read;
 pub mod roots;
 pub mod secure;
+pub mod shared;
 pub mod walk;
 
 use crate::net::Fault;

@@ -4,16 +4,16 @@
 //! shared by all its checks. What a parent says of the zone itself is asked anew by each check.
 
 use super::query::{Purpose, Question, Reply, TRIES, Tally, Transport};
+use super::read::{self, Said, addresses_of, plain};
 use super::secure::{self, RrSet, Verdict};
+use super::shared::{Shared, lock};
 use crate::net::{Fault, has_route, left};
 use anyhow::anyhow;
 use hickory_proto::dnssec::rdata::{DNSKEY, DS};
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A zone cut: the name below which other servers answer, and who they are.
@@ -84,17 +84,6 @@ pub enum Place {
     Nowhere(String),
     /// Why this machine cannot look.
     Unknown(String),
-}
-
-/// What all walks of one run share.
-#[derive(Default)]
-pub struct Shared {
-    tops: Once<(Cut, Option<Step>)>,
-    places: Once<Place>,
-    /// Keys and DS records of zones above.
-    sets: Once<Option<RrSet>>,
-    cuts: Mutex<HashMap<(String, Name), Cut>>,
-    gates: Gates,
 }
 
 /// How deep and how long a walk may be: cuts below each other, lookups of name servers inside lookups, questions.
@@ -361,14 +350,14 @@ impl<'w> Walker<'w> {
             ) => return Err(None),
             Err(fault) => return Err(Some(fault.to_string())),
         };
-        let said = match read(&reply.message, cut, target) {
+        let said = match read::read(&reply.message, cut, target) {
             Ok(said) => said,
             Err(why) => return Err(Some(format!("{} ({address}): {why}", plain(server)))),
         };
         let (text, ttl) = match &said {
             Said::Referral(next) => (
                 format!("referral to {}", plain(&next.name)),
-                ns_ttl(&reply.message),
+                read::ns_ttl(&reply.message),
             ),
             Said::Exists(records, _) if records.is_empty() => ("no record".to_owned(), None),
             Said::Exists(records, _) => ("an answer".to_owned(), records.first().map(|it| it.ttl)),
@@ -534,230 +523,11 @@ impl<'w> Walker<'w> {
     }
 }
 
-/// What a server of a cut can say of a name.
-pub enum Said {
-    Referral(Cut),
-    Exists(Vec<Record>, Option<Name>),
-    NxDomain(Option<Name>),
-    /// None of the cut's servers said anything.
-    Nobody(Vec<String>),
-}
-
-/// What a reply says (RFC 1034, section 4.3.2), or why it is none that counts.
-///
-/// # Errors
-/// What this server does instead.
-pub fn read(message: &Message, cut: &Cut, target: &Name) -> Result<Said, String> {
-    let soa = message
-        .authorities
-        .iter()
-        .find(|it| it.record_type() == RecordType::SOA);
-    let apex = soa.map(|it| it.name.to_lowercase());
-    let authoritative = message.metadata.authoritative;
-    // An alias to what does not exist is there itself.
-    let answered = message.answers.iter().any(|it| it.name == *target);
-    match message.metadata.response_code {
-        ResponseCode::NXDomain if authoritative && answered => (),
-        ResponseCode::NXDomain if authoritative => return Ok(Said::NxDomain(apex)),
-        ResponseCode::NoError => (),
-        ResponseCode::NXDomain => return Err("answers without authority (no AA)".to_owned()),
-        code => return Err(format!("answers {}", rcode(code))),
-    }
-    let owners = message
-        .authorities
-        .iter()
-        .filter(|it| it.record_type() == RecordType::NS);
-    let owners: BTreeSet<Name> = owners.map(|it| it.name.to_lowercase()).collect();
-    let below = |it: &&Name| cut.name.zone_of(it) && **it != cut.name && it.zone_of(target);
-    // Some servers claim authority for referrals; those have no SOA record.
-    let referred = owners
-        .iter()
-        .find(below)
-        .filter(|_| apex.is_none() && message.answers.is_empty());
-    match referred {
-        None if authoritative => Ok(Said::Exists(message.answers.clone(), apex)),
-        Some(owner) => Ok(Said::Referral(referral(message, &cut.name, owner))),
-        None if owners.iter().any(|it| it.zone_of(&cut.name)) => Err("refers upward".to_owned()),
-        None if !message.answers.is_empty() => Err("answers without authority (no AA)".to_owned()),
-        None => Err("neither answers nor refers".to_owned()),
-    }
-}
-
-/// The cut that a referral names, with its glue: addresses of servers below the zone that refers, and of no others.
-fn referral(message: &Message, from: &Name, owner: &Name) -> Cut {
-    let names = ns_names(&message.authorities, owner);
-    let servers = names.into_iter().map(|name| NameServer {
-        addresses: match from.zone_of(&name) {
-            true => addresses_of(&message.additionals, &name),
-            false => Vec::new(),
-        },
-        name,
-    });
-    Cut {
-        name: owner.clone(),
-        servers: servers.collect(),
-    }
-}
-
-fn ns_ttl(message: &Message) -> Option<u32> {
-    let ns = message
-        .authorities
-        .iter()
-        .find(|it| it.record_type() == RecordType::NS);
-    ns.map(|it| it.ttl)
-}
-
-/// The names of a zone's servers among records.
-pub fn ns_names(records: &[Record], owner: &Name) -> BTreeSet<Name> {
-    let of_owner = records.iter().filter(|it| it.name == *owner);
-    of_owner
-        .filter_map(|it| match &it.data {
-            RData::NS(name) => Some(name.0.to_lowercase()),
-            _ => None,
-        })
-        .collect()
-}
-
-/// The addresses of a name among records.
-pub fn addresses_of(records: &[Record], name: &Name) -> Vec<IpAddr> {
-    let own = records.iter().filter(|it| it.name == *name);
-    let mut all: Vec<IpAddr> = own
-        .filter_map(|it| match &it.data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-            _ => None,
-        })
-        .collect();
-    all.sort();
-    all.dedup();
-    all
-}
-
-/// A response code by the name that everybody knows (IANA, DNS RCODEs).
-pub fn rcode(code: ResponseCode) -> String {
-    match code {
-        ResponseCode::NoError => "NOERROR".to_owned(),
-        ResponseCode::FormErr => "FORMERR".to_owned(),
-        ResponseCode::ServFail => "SERVFAIL".to_owned(),
-        ResponseCode::NXDomain => "NXDOMAIN".to_owned(),
-        ResponseCode::NotImp => "NOTIMP".to_owned(),
-        ResponseCode::Refused => "REFUSED".to_owned(),
-        ResponseCode::NotAuth => "NOTAUTH".to_owned(),
-        other => format!("RCODE {}", u16::from(other)),
-    }
-}
-
-/// A name without its last dot, except the root's.
-pub fn plain(name: &Name) -> String {
-    let text = name.to_ascii();
-    match text.strip_suffix('.') {
-        Some("") | None => text,
-        Some(name) => name.to_owned(),
-    }
-}
-
 /// Puts a few things in random order, so that no server is asked more than others (RFC 1035, section 7.2).
 pub fn shuffle<T>(all: &mut [T]) {
     use std::hash::{BuildHasher, RandomState};
     for end in (1..all.len()).rev() {
         let random = RandomState::new().hash_one(end) as usize;
         all.swap(end, random % (end + 1));
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Lets only so many questions wait at one address at a time, so that hundreds of zones on one server do not
-/// look like an attack, and do not overflow its queue.
-#[derive(Default)]
-struct Gates(Mutex<HashMap<IpAddr, Arc<Gate>>>);
-
-#[derive(Default)]
-struct Gate {
-    inside: Mutex<usize>,
-    left: Condvar,
-}
-
-/// How many questions may wait at one address.
-const WAITING: usize = 16;
-/// How long one waits before the gate; then the server is silent, and nothing is gained by waiting.
-const QUEUE: Duration = Duration::from_millis(700);
-
-impl Gates {
-    fn enter(&self, address: IpAddr) -> Pass {
-        let gate = lock(&self.0).entry(address).or_default().clone();
-        let waited = gate
-            .left
-            .wait_timeout_while(lock(&gate.inside), QUEUE, |it| *it >= WAITING);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 += 1;
-        Pass(gate)
-    }
-}
-
-/// A place inside the gate, given back when it is dropped.
-struct Pass(Arc<Gate>);
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        *lock(&self.0.inside) -= 1;
-        self.0.left.notify_one();
-    }
-}
-
-/// Values that are found out once; who wants one that another is finding out waits for it, but not for ever.
-struct Once<V> {
-    slots: Mutex<BTreeMap<(String, Name), Slot<V>>>,
-    news: Condvar,
-}
-
-enum Slot<V> {
-    Busy,
-    Done(V),
-}
-
-impl<V> Default for Once<V> {
-    fn default() -> Once<V> {
-        Once {
-            slots: Mutex::default(),
-            news: Condvar::new(),
-        }
-    }
-}
-
-/// How long one check waits for what another finds out; two that wait for each other end with it.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-impl<V: Clone> Once<V> {
-    /// The value, made by the first who asks. What `make` does not find is not kept.
-    fn get(
-        &self,
-        key: (String, Name),
-        deadline: Instant,
-        make: impl FnOnce() -> Option<V>,
-    ) -> Option<V> {
-        let until = deadline.min(Instant::now() + PATIENCE);
-        let mut slots = lock(&self.slots);
-        loop {
-            match slots.get(&key) {
-                Some(Slot::Done(value)) => return Some(value.clone()),
-                Some(Slot::Busy) if !left(until).is_zero() => {
-                    let waited = self.news.wait_timeout(slots, left(until));
-                    slots = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                _ => break,
-            }
-        }
-        slots.insert(key.clone(), Slot::Busy);
-        drop(slots);
-        let made = make();
-        let mut slots = lock(&self.slots);
-        match &made {
-            Some(value) => slots.insert(key, Slot::Done(value.clone())),
-            None => slots.remove(&key),
-        };
-        self.news.notify_all();
-        made
     }
 }

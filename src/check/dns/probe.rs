@@ -1,0 +1,311 @@
+//! Every question that one address of a name server is asked, and what it answers.
+
+use crate::net::Fault;
+use crate::net::dns::query::{self, Purpose, Reply, TRIES, Transport};
+use crate::net::dns::read::{self, rcode};
+use crate::net::dns::secure::RrSet;
+use crate::net::dns::walk::Walker;
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::SOA;
+use hickory_proto::rr::{Name, RData, RecordType};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+/// One address of a name server.
+#[derive(Debug)]
+pub struct Site {
+    pub names: Vec<Name>,
+    pub address: IpAddr,
+    /// The zone's SOA record, or the code and the text of what is wrong.
+    pub soa: Result<Soa, (&'static str, String)>,
+    pub took: Duration,
+    /// What is wrong over TCP.
+    pub tcp: Result<(), String>,
+    pub ns: Option<BTreeSet<Name>>,
+    /// What it answers for the name, by type.
+    pub answers: BTreeMap<RecordType, Answer>,
+    pub keys: Option<RrSet>,
+    /// Seconds until it stops answering if it hears nothing of its primary (RFC 7314).
+    pub expire: Option<u32>,
+    /// Who answers behind a shared address (RFC 5001), printable.
+    pub nsid: Option<String>,
+    pub edns: Edns,
+}
+
+/// Whether a server can EDNS.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Edns {
+    Yes,
+    /// It only answers without.
+    No,
+}
+
+/// A SOA record with its signatures.
+#[derive(Clone, Debug)]
+pub struct Soa {
+    pub data: SOA,
+    pub set: RrSet,
+}
+
+/// What a server answers for a name and type.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Set(RrSet),
+    Alias(Name, RrSet),
+    NoData,
+    NxDomain,
+    /// It answered before, and now does not or fails.
+    Fault(String),
+}
+
+/// What every address is asked.
+pub struct Probe<'p> {
+    pub walker: &'p Walker<'p>,
+    pub zone: &'p Name,
+    pub target: &'p Name,
+    pub kinds: &'p [RecordType],
+    pub over_tcp: RecordType,
+}
+
+/// The least time that an answer may take before the question is asked again.
+const QUICK: Duration = Duration::from_millis(200);
+
+impl Probe<'_> {
+    /// Asks one address everything: TCP beside UDP, so that neither waits for the other.
+    pub fn site(&self, address: IpAddr, names: Vec<Name>) -> Site {
+        thread::scope(|scope| {
+            let tcp = scope.spawn(|| {
+                self.ask(
+                    address,
+                    self.zone,
+                    self.over_tcp,
+                    Purpose::Walk,
+                    Transport::Tcp,
+                )
+            });
+            let mut site = self.over_udp(address, names);
+            let tcp = tcp.join().unwrap_or_else(|_| {
+                Err(Fault::Late(
+                    "the thread that asked it ended early".to_owned(),
+                ))
+            });
+            match tcp {
+                Ok(reply) if self.over_tcp == RecordType::DNSKEY => {
+                    site.keys = RrSet::of(&reply.message.answers, self.zone, RecordType::DNSKEY);
+                }
+                Ok(_) => (),
+                Err(fault) => site.tcp = Err(fault.to_string()),
+            }
+            // Signed without the parent's word, or TCP is what does not work.
+            let signed = site
+                .soa
+                .as_ref()
+                .is_ok_and(|it| !it.set.signatures.is_empty());
+            if site.keys.is_none() && signed {
+                let keys = self.ask(
+                    address,
+                    self.zone,
+                    RecordType::DNSKEY,
+                    Purpose::Walk,
+                    Transport::Udp,
+                );
+                site.keys = keys
+                    .ok()
+                    .and_then(|it| RrSet::of(&it.message.answers, self.zone, RecordType::DNSKEY));
+            }
+            site
+        })
+    }
+
+    fn ask(
+        &self,
+        address: IpAddr,
+        name: &Name,
+        kind: RecordType,
+        purpose: Purpose,
+        over: Transport,
+    ) -> Result<Reply, Fault> {
+        self.walker.ask(address, name, kind, purpose, over, &TRIES)
+    }
+
+    fn over_udp(&self, address: IpAddr, names: Vec<Name>) -> Site {
+        let mut site = Site {
+            names,
+            address,
+            soa: Err(("unreachable", String::new())),
+            took: Duration::ZERO,
+            tcp: Ok(()),
+            ns: None,
+            answers: BTreeMap::new(),
+            keys: None,
+            expire: None,
+            nsid: None,
+            edns: Edns::Yes,
+        };
+        let mut purpose = Purpose::Apex;
+        let mut asked = self.ask(address, self.zone, RecordType::SOA, purpose, Transport::Udp);
+        let chokes = match &asked {
+            Ok(reply) => matches!(reply.rcode(), ResponseCode::FormErr | ResponseCode::NotImp),
+            Err(fault) => matches!(
+                fault,
+                Fault::World {
+                    code: "no-answer",
+                    ..
+                }
+            ),
+        };
+        if chokes {
+            let once = [Duration::from_secs(1)];
+            let bare = self.walker.ask(
+                address,
+                self.zone,
+                RecordType::SOA,
+                Purpose::Plain,
+                Transport::Udp,
+                &once,
+            );
+            if bare
+                .as_ref()
+                .is_ok_and(|it| it.rcode() == ResponseCode::NoError)
+            {
+                purpose = Purpose::Plain;
+                site.edns = Edns::No;
+                asked = bare;
+            }
+        }
+        let reply = match asked {
+            Ok(reply) => reply,
+            Err(Fault::Late(text)) => {
+                site.soa = Err(("unreachable", text));
+                return site;
+            }
+            Err(fault) => {
+                site.soa = Err(("unreachable", fault.to_string()));
+                return site;
+            }
+        };
+        site.took = reply.took;
+        site.soa = soa(&reply, self.zone).map_err(|it| ("lame", it));
+        if site.soa.is_err() {
+            return site;
+        }
+        site.expire = reply
+            .option(query::EXPIRE)
+            .and_then(|it| Some(u32::from_be_bytes(it.try_into().ok()?)));
+        site.nsid = reply
+            .option(query::NSID)
+            .filter(|it| !it.is_empty())
+            .map(|it| String::from_utf8_lossy(&it).into_owned());
+        let purpose = match purpose {
+            Purpose::Plain => Purpose::Plain,
+            _ => Purpose::Walk,
+        };
+        let ask = |name, kind| self.ask_again(address, name, kind, purpose, site.took);
+        let Ok(ns) = ask(self.zone, RecordType::NS) else {
+            return site;
+        };
+        site.ns = Some(read::ns_names(&ns.message.answers, self.zone));
+        for kind in self.kinds {
+            let reply = ask(self.target, *kind);
+            let silent = reply.is_err();
+            let answer = match reply {
+                Ok(reply) => answer(&reply, self.target, *kind),
+                Err(fault) => Answer::Fault(fault.to_string()),
+            };
+            site.answers.insert(*kind, answer);
+            // One silence costs its retries, not those of every question after it.
+            if silent {
+                break;
+            }
+        }
+        site
+    }
+
+    /// Asks a server that has answered before: it is known how quick it is, and when questions are lost on the way
+    /// that is counted, but the answer can still be had over TCP.
+    fn ask_again(
+        &self,
+        address: IpAddr,
+        name: &Name,
+        kind: RecordType,
+        purpose: Purpose,
+        took: Duration,
+    ) -> Result<Reply, Fault> {
+        let first = (took * 8).clamp(QUICK, TRIES[0]);
+        let tries = [first, TRIES[1], TRIES[2]];
+        let asked = self
+            .walker
+            .ask(address, name, kind, purpose, Transport::Udp, &tries);
+        match asked {
+            Err(Fault::World {
+                code: "no-answer", ..
+            }) => self.ask(address, name, kind, purpose, Transport::Tcp),
+            other => other,
+        }
+    }
+}
+
+/// The zone's SOA record in a reply, or why this server is not one of the zone.
+fn soa(reply: &Reply, zone: &Name) -> Result<Soa, String> {
+    let message = &reply.message;
+    let error = reply.option(query::EDE).and_then(|it| extended(&it));
+    let error = error.map_or(String::new(), |it| format!(" ({it})"));
+    match reply.rcode() {
+        ResponseCode::NoError => (),
+        code => return Err(format!("answers {}{error}", rcode(code))),
+    }
+    let set = RrSet::of(&message.answers, zone, RecordType::SOA);
+    let data = set.as_ref().and_then(|it| match &it.records.first()?.data {
+        RData::SOA(data) => Some(data.clone()),
+        _ => None,
+    });
+    match (message.metadata.authoritative, set, data) {
+        (true, Some(set), Some(data)) => Ok(Soa { data, set }),
+        (false, Some(_), _) => Err("answers without authority (no AA)".to_owned()),
+        (false, None, _)
+            if message
+                .authorities
+                .iter()
+                .any(|it| it.record_type() == RecordType::NS) =>
+        {
+            Err("refers elsewhere instead of answering".to_owned())
+        }
+        _ => Err(format!("has no SOA record of the zone{error}")),
+    }
+}
+
+/// An extended DNS error in words (RFC 8914).
+fn extended(bytes: &[u8]) -> Option<String> {
+    let [high, low, text @ ..] = bytes else {
+        return None;
+    };
+    let code = u16::from_be_bytes([*high, *low]);
+    let text = String::from_utf8_lossy(text);
+    Some(match text.is_empty() {
+        true => format!("EDE {code}"),
+        false => format!("EDE {code}: {text}"),
+    })
+}
+
+fn answer(reply: &Reply, target: &Name, kind: RecordType) -> Answer {
+    let message = &reply.message;
+    let alias = RrSet::of(&message.answers, target, RecordType::CNAME)
+        .filter(|_| kind != RecordType::CNAME);
+    let to = alias
+        .as_ref()
+        .and_then(|it| match &it.records.first()?.data {
+            RData::CNAME(to) => Some(to.0.to_lowercase()),
+            _ => None,
+        });
+    if let (Some(to), Some(set)) = (to, alias) {
+        return Answer::Alias(to, set);
+    }
+    match (reply.rcode(), RrSet::of(&message.answers, target, kind)) {
+        (ResponseCode::NoError, Some(set)) => Answer::Set(set),
+        (ResponseCode::NoError, None) => Answer::NoData,
+        (ResponseCode::NXDomain, _) => Answer::NxDomain,
+        (code, _) => Answer::Fault(format!("answers {}", rcode(code))),
+    }
+}
