@@ -7,7 +7,9 @@ use std::fs;
 /// Serves a zone at an address, on port 53; nothing where nsd is missing.
 pub fn serve(own: &Namespace, address: &str, zone: &str, lines: &str) -> Option<Running> {
     let program = find("nsd")?;
-    let at = own.path().join(format!("nsd-{address}"));
+    let at = own
+        .path()
+        .join(format!("nsd-{}", address.replace(':', "-")));
     fs::create_dir_all(&at).expect("a folder");
     let at = at.display().to_string();
     let file = format!("{at}/nsd.conf");

@@ -352,6 +352,83 @@ fn zones_have_pins_limits_and_beginnings_of_their_own() {
 }
 
 #[test]
+fn caa_must_allow_the_issuer_that_the_list_names() {
+    let Some(world) = world() else { return };
+    let codes = |words: &[&str]| world.codes(words).1.join(" ");
+    assert_eq!(codes(&["www.caa.lab", "issuer=letsencrypt.org"]), "");
+    assert_eq!(codes(&["www.caa.lab", "issuer=pki.goog"]), "caa");
+    assert_eq!(codes(&["locked.caa.lab", "issuer=letsencrypt.org"]), "caa");
+    assert_eq!(codes(&["www.good.lab", "issuer=anybody.example"]), "");
+}
+
+#[test]
+fn a_machine_without_ipv6_says_whom_it_did_not_ask() {
+    let Some(world) = world() else { return };
+    world.ask(&["www.v6dead.lab"]).is("WARNING");
+    let ip = find("ip").expect("ip");
+    let gone = world
+        .own
+        .command(&ip)
+        .args(["-6", "addr", "flush", "dev", "lo"])
+        .status();
+    assert!(gone.expect("ip").success());
+    let said = world.ask(&["www.v6dead.lab"]);
+    said.is("OK");
+    said.has("(::1) was not asked: no route from here");
+}
+
+#[test]
+fn three_dual_stack_servers_cost_at_most_48_questions() {
+    let v4 = ["127.0.0.3", "127.0.0.4", "127.0.0.5"];
+    let v6 = ["fd53::3", "fd53::4", "fd53::5"];
+    let mut own_addresses = vec!["198.41.0.4/32".to_owned()];
+    own_addresses.extend(v6.iter().map(|it| format!("{it}/128")));
+    let own_addresses: Vec<&str> = own_addresses.iter().map(String::as_str).collect();
+    let Some(own) = namespace(&own_addresses, "", &["127.0.0.7"]) else {
+        return;
+    };
+    let root = "$TTL 60\n. IN SOA a.root-servers.net. x. 1 3600 900 1209600 60\n. IN NS a.root-servers.net.\na.root-servers.net. IN A 198.41.0.4\nlab. IN NS ns.lab.\nns.lab. IN A 127.0.0.2\n";
+    let Some(_root) = nsd::serve(&own, "198.41.0.4", ".", root) else {
+        return;
+    };
+    let servers = |apex: &str, below: &str| -> String {
+        let one = |it: usize| {
+            let name = format!("n{it}{below}");
+            format!(
+                "{apex} IN NS {name}\n{name} IN A {}\n{name} IN AAAA {}\n",
+                v4[it], v6[it]
+            )
+        };
+        (0..3).map(one).collect()
+    };
+    let delegation = servers("two", ".two");
+    let _lab = nsd::serve(
+        &own,
+        "127.0.0.2",
+        "lab",
+        &(nsd::apex("lab.", "127.0.0.2") + &delegation),
+    );
+    let zone = format!(
+        "$ORIGIN two.lab.\n$TTL 60\n@ IN SOA n0 x 1 3600 900 1209600 60\n{}www IN A 192.0.2.1\nwww IN AAAA 2001:db8::1\n",
+        servers("@", "")
+    );
+    let _zones: Vec<_> = v4
+        .iter()
+        .chain(&v6)
+        .map(|it| nsd::serve(&own, it, "two.lab", &zone))
+        .collect();
+    let said = own.koshu(&["dns", "www.two.lab", "grade={chain='ok'}"]);
+    said.is("OK");
+    said.has(" servers=6;;;0 ok=6;;;0;6");
+    let queries = said
+        .first()
+        .split("queries=")
+        .nth(1)
+        .and_then(|it| it.split(';').next()?.parse::<u32>().ok());
+    assert!(queries.is_some_and(|it| it <= 48), "{}", said.first());
+}
+
+#[test]
 fn keys_above_the_zone_must_lead_to_the_roots() {
     let Some(world) = world() else { return };
     let anchor = world.run.join("other.ds");

@@ -1,6 +1,7 @@
 //! What can be checked: the trait of a check, what it is given, and the table of types.
 
 mod account;
+mod caa;
 pub mod cert;
 pub mod disk;
 pub mod dns;
@@ -300,20 +301,4 @@ pub fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
         .err()
         .map(|it| it.0)
         .unwrap_or_default()
-}
-
-#[cfg(test)]
-pub mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    /// A moment in which a check could run.
-    pub fn context() -> Context {
-        Context {
-            now: SystemTime::UNIX_EPOCH,
-            deadline: Instant::now() + Duration::from_secs(1),
-            base: PathBuf::new(),
-            run: Arc::new(Run::new(Env::default())),
-        }
-    }
 }

@@ -2,14 +2,16 @@
 
 use super::lineage::Lineage;
 use super::{Cert, date};
-use crate::check::Context;
+use crate::check::caa::{self, Caa, Issuer};
+use crate::check::{self, Context};
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity;
 use crate::model::state::State;
 use crate::model::text;
 use crate::net::agent::{self, Reach};
 use crate::net::dial::dial;
-use crate::net::dns::{self, Transport};
+use crate::net::dns::walk::Walker;
+use crate::net::dns::{self, Transport, roots};
 use crate::net::everywhere::Everywhere;
 use crate::net::trust;
 use crate::net::x509::Certificate;
@@ -133,20 +135,10 @@ struct Renewal<'r> {
     lineage: Option<&'r Lineage>,
     /// The domains that stand for the CA in CAA records.
     identities: Vec<String>,
-    /// CAA records that were asked for already.
-    asked: BTreeMap<String, Result<Vec<Caa>, Trouble>>,
 }
 
 /// Why CAA records could not be read, and how bad that is.
 type Trouble = (State, String);
-
-/// A CAA record (RFC 8659, section 4).
-#[derive(Clone, Debug, PartialEq)]
-struct Caa {
-    critical: bool,
-    tag: String,
-    value: String,
-}
 
 /// What a client has not done in time, or will not do.
 pub fn behind(outcome: &mut Outcome, lineage: &Lineage, leaf: Option<&Certificate>, now: i64) {
@@ -185,7 +177,6 @@ impl Cert {
             identities: known.map_or(Vec::new(), |it| {
                 it.2.iter().map(|it| (*it).to_owned()).collect()
             }),
-            asked: BTreeMap::new(),
         };
         match directory {
             Some(directory) => renewal.window(outcome, directory),
@@ -279,21 +270,33 @@ impl Renewal<'_> {
     }
 
     /// Every name's CAA records must allow the CA (RFC 8659).
-    fn caa(&mut self, outcome: &mut Outcome) {
+    fn caa(&self, outcome: &mut Outcome) {
         if self.identities.is_empty() {
             let issuer = &self.leaf.issuer;
             return outcome.detail(&format!(
                 "CAA is not judged: how {issuer} is called in it is not known here"
             ));
         }
+        let issuer = Issuer {
+            identities: self.identities.clone(),
+            method: self.method().map(Challenge::name),
+            account: self.lineage.and_then(|it| it.account.clone()),
+        };
+        // Names of one certificate have their parents in common.
+        let mut asked: BTreeMap<String, Result<Vec<Caa>, Trouble>> = BTreeMap::new();
+        let mut ask = |at: &str| {
+            let known = asked.entry(at.to_owned());
+            let look = || records(self.cx, self.check.resolve, at);
+            known.or_insert_with(look).clone()
+        };
         let mut told: Vec<String> = Vec::new();
         for name in &self.leaf.dns_names {
             let (base, wild) = match name.strip_prefix("*.") {
                 Some(base) => (base, true),
                 None => (name.as_str(), false),
             };
-            let (state, line) = match self.relevant(base) {
-                Ok((at, records)) => match self.forbids(&records, wild) {
+            let (state, line) = match caa::relevant(base, &mut ask) {
+                Ok((at, records)) => match issuer.forbidden(&records, wild) {
                     Some(why) => (State::Critical, format!("CAA at {at} {why}")),
                     None => continue,
                 },
@@ -307,67 +310,6 @@ impl Renewal<'_> {
                 return outcome.detail("the time was too short for the CAA records of all names");
             }
         }
-    }
-
-    /// The records that count for a name: its own, or those of the closest parent that has any (RFC 8659, section 3).
-    fn relevant(&mut self, name: &str) -> Result<(String, Vec<Caa>), Trouble> {
-        let mut at = name.trim_end_matches('.');
-        loop {
-            let known = self.asked.get(at).cloned();
-            let records = known.unwrap_or_else(|| records(self.cx, self.check.resolve, at));
-            self.asked.insert(at.to_owned(), records.clone());
-            let records = records?;
-            match at.split_once('.') {
-                Some((_, parent)) if records.is_empty() => at = parent,
-                _ => return Ok((at.to_owned(), records)),
-            }
-        }
-    }
-
-    /// Why these records forbid the CA to issue.
-    fn forbids(&self, records: &[Caa], wild: bool) -> Option<String> {
-        if let Some(unknown) = records
-            .iter()
-            .find(|it| it.critical && !matches!(&*it.tag, "issue" | "issuewild" | "iodef"))
-        {
-            return Some(format!(
-                "has the critical property {}, which no CA knows",
-                unknown.tag
-            ));
-        }
-        let of = |tag: &str| -> Vec<&Caa> { records.iter().filter(|it| it.tag == tag).collect() };
-        let (issue, issuewild) = (of("issue"), of("issuewild"));
-        let counts = match wild && !issuewild.is_empty() {
-            true => issuewild,
-            false => issue,
-        };
-        if counts.is_empty() || counts.iter().any(|it| self.allows(&it.value)) {
-            return None;
-        }
-        let allowed: Vec<&str> = counts.iter().map(|it| it.value.trim()).collect();
-        Some(format!(
-            "allows only \"{}\", not {}",
-            allowed.join("\", \""),
-            self.identities.join(" or ")
-        ))
-    }
-
-    /// Whether one property allows this renewal: the CA's domain, its methods and accounts (RFC 8657).
-    fn allows(&self, value: &str) -> bool {
-        let mut parts = value.split(';').map(str::trim);
-        let domain = parts.next().unwrap_or_default().to_lowercase();
-        self.identities.contains(&domain)
-            && parts.all(|parameter| match parameter.split_once('=') {
-                Some(("validationmethods", methods)) => {
-                    let own = self.method();
-                    own.is_none_or(|own| methods.split(',').any(|it| it.trim() == own.name()))
-                }
-                Some(("accounturi", account)) => {
-                    let own = self.lineage.and_then(|it| it.account.as_deref());
-                    own.is_none_or(|own| own == account.trim())
-                }
-                _ => true,
-            })
     }
 
     fn method(&self) -> Option<Challenge> {
@@ -427,20 +369,13 @@ fn records(cx: &Context, resolve: Resolve, name: &str) -> Result<Vec<Caa>, Troub
             let records = records.filter(|it| it.kind == RecordType::CAA);
             records.map(|it| it.value).collect()
         }
-        Resolve::Authoritative => crate::check::dns::everywhere(cx, name, RecordType::CAA)?,
+        Resolve::Authoritative => {
+            let walker = Walker::from_root(&cx.run.walks, cx.deadline);
+            let now = trust::seconds(cx.now);
+            check::dns::everywhere(&walker, &roots::anchors(), now, name, RecordType::CAA)?
+        }
     };
-    Ok(values.iter().filter_map(|it| caa(it)).collect())
-}
-
-/// `0 issue "letsencrypt.org"`.
-fn caa(text: &str) -> Option<Caa> {
-    let mut words = text.splitn(3, ' ');
-    let flags: u8 = words.next()?.parse().ok()?;
-    Some(Caa {
-        critical: flags & 0x80 != 0,
-        tag: words.next()?.to_lowercase(),
-        value: words.next()?.trim_matches('"').to_owned(),
-    })
+    Ok(values.iter().filter_map(|it| Caa::read(it)).collect())
 }
 
 fn resolvable(name: &str, deadline: Instant) -> Result<(), String> {
@@ -464,56 +399,4 @@ fn ask(name: &str, kind: RecordType, deadline: Instant) -> Result<dns::Answer, S
         }
     }
     Err(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn forbids(records: &[&str], wild: bool, challenge: &str) -> bool {
-        let check: Cert =
-            toml::from_str(&format!("host = 'h'\nchallenge = '{challenge}'")).expect("a check");
-        let leaf = crate::check::cert::tests::certificate(90);
-        let lineage = Lineage {
-            account: Some("https://ca/acct/1".to_owned()),
-            ..Lineage::default()
-        };
-        let renewal = Renewal {
-            cx: &crate::check::tests::context(),
-            check: &check,
-            leaf: &leaf,
-            lineage: Some(&lineage),
-            identities: vec!["letsencrypt.org".to_owned()],
-            asked: BTreeMap::new(),
-        };
-        let records: Vec<Caa> = records.iter().filter_map(|it| caa(it)).collect();
-        renewal.forbids(&records, wild).is_some()
-    }
-
-    #[test]
-    fn caa_allows_what_rfc_8659_says() {
-        let http = "http-01";
-        assert!(!forbids(&[], false, http));
-        assert!(!forbids(&["0 iodef \"mailto:a@b\""], false, http));
-        assert!(!forbids(&["0 issue \"LetsEncrypt.org\""], false, http));
-        assert!(forbids(&["0 issue \";\""], false, http));
-        assert!(forbids(&["0 issue \"pki.goog\""], false, http));
-        let both = ["0 issue \"pki.goog\"", "0 issue \"letsencrypt.org\""];
-        assert!(!forbids(&both, false, http));
-        let wild = ["0 issue \"letsencrypt.org\"", "0 issuewild \";\""];
-        assert!(!forbids(&wild, false, http));
-        assert!(forbids(&wild, true, http));
-        assert!(!forbids(&wild[..1], true, http));
-        assert!(forbids(&["128 tbs \"x\""], false, http));
-    }
-
-    #[test]
-    fn caa_parameters_bind_method_and_account() {
-        let method = ["0 issue \"letsencrypt.org; validationmethods=dns-01\""];
-        assert!(forbids(&method, false, "http-01"));
-        assert!(!forbids(&method, false, "dns-01"));
-        let account = |n| format!("0 issue \"letsencrypt.org; accounturi=https://ca/acct/{n}\"");
-        assert!(!forbids(&[&account(1)], false, "http-01"));
-        assert!(forbids(&[&account(2)], false, "http-01"));
-    }
 }

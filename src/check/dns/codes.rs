@@ -152,4 +152,9 @@ pub const CODES: &[Code] = &[
         "OK, a note",
         "A server answers only without EDNS, so that neither large answers nor signatures work.",
     ),
+    code(
+        "caa",
+        "WARNING",
+        "CAA records forbid the CA of `issuer` to issue for the name: add it to them, or its next certificate will not come.",
+    ),
 ];

@@ -68,17 +68,16 @@ impl Dns {
             let mut here = match view {
                 View::NotDelegated { zone, steps, why } => {
                     rows.extend(steps.iter().map(step_row));
-                    let hint = if index == 0 {
-                        self.hint(cx, zone)
-                    } else {
-                        String::new()
-                    };
                     match expected {
                         Expected::NxDomain => {
                             summary = format!("{} does not exist, as expected", plain(zone));
                             Vec::new()
                         }
                         _ => {
+                            let hint = match index {
+                                0 => self.hint(cx, zone),
+                                _ => String::new(),
+                            };
                             let text = format!("{} is not delegated: {why}{hint}", plain(zone));
                             vec![found("not-delegated", State::Critical, text, &[])]
                         }
@@ -153,7 +152,7 @@ impl Dns {
         all.extend(versions(seen));
         let soas = seen.good().filter_map(|it| it.soa.as_ref().ok());
         if let Some(soa) = soas.map(|it| &it.data).next()
-            && soa.expire < soa.refresh + soa.retry
+            && i64::from(soa.expire) < i64::from(soa.refresh) + i64::from(soa.retry)
         {
             let text = format!(
                 "{}: expire {} s is below refresh {} s and retry {} s",

@@ -15,6 +15,7 @@ mod signatures;
 mod table;
 mod via;
 
+use crate::check::caa::{self, Caa, Issuer};
 use crate::check::{Check, Context, Flaw, Type, flaw};
 use crate::model::limits::{Age, Left, Limits, Share, Time};
 use crate::model::list::List;
@@ -136,6 +137,8 @@ pub struct Dns {
     ttl: Option<Limits<Age>>,
     /// Limits of the share of questions that are lost.
     loss: Option<Limits<Share>>,
+    /// The domain of a CA, as `"letsencrypt.org"`, that CAA records must allow to issue for the name.
+    issuer: Option<String>,
     /// Resolvers whose answer is compared with that of the zone's own servers, as in `via`.
     resolvers: Option<List<Server>>,
     /// Whether those resolvers must say of a random name that it does not exist.
@@ -194,6 +197,7 @@ impl Check for Dns {
             ("via", self.via.is_some()),
             ("ttl", self.ttl.is_some()),
             ("resolvers", self.resolvers.is_some()),
+            ("issuer", self.issuer.is_some()),
         ];
         for (key, _) in of_hosts
             .into_iter()
@@ -216,6 +220,7 @@ impl Check for Dns {
             ("ttl", self.ttl.is_some()),
             ("loss", self.loss.is_some()),
             ("resolvers", self.resolvers.is_some()),
+            ("issuer", self.issuer.is_some()),
             ("perfdata", self.perfdata.is_some()),
         ];
         for (key, _) in of_walks.into_iter().filter(|it| it.1 && self.via.is_some()) {
@@ -230,6 +235,7 @@ impl Check for Dns {
             ("trust_anchor", self.trust_anchor.is_some()),
             ("parents", self.parents.is_some()),
             ("ds", self.ds != Signed::Auto),
+            ("issuer", self.issuer.is_some()),
         ];
         for (key, _) in of_parents
             .into_iter()
@@ -416,8 +422,29 @@ impl Dns {
                 Err(broken) => return self.broken(cx, broken, name),
             }
         }
-        let compared = self.compare(cx, &views, &walker)?;
+        let mut compared = self.compare(cx, &views, &walker)?;
+        compared.found.extend(self.issuance(&walker, &anchors, now));
         Ok(self.judge(cx, views, compared, &walker.tally, now))
+    }
+
+    /// Whether CAA records allow the CA that the list names.
+    fn issuance(&self, walker: &Walker, anchors: &[DS], now: i64) -> Option<found::Found> {
+        let issuer = Issuer {
+            identities: vec![self.issuer.as_ref()?.to_lowercase()],
+            ..Issuer::default()
+        };
+        let ask = |at: &str| {
+            let values = everywhere(walker, anchors, now, at, RecordType::CAA)?;
+            Ok(values.iter().filter_map(|it| Caa::read(it)).collect())
+        };
+        let text = match caa::relevant(self.subject(), ask) {
+            Ok((at, records)) => {
+                let why = issuer.forbidden(&records, false)?;
+                format!("CAA at {at} {why}")
+            }
+            Err((_, why)) => format!("CAA of {}: {why}", self.subject()),
+        };
+        Some(found::found("caa", State::Warning, text, &[]))
     }
 
     /// What is said when the walk itself could not be made.
@@ -443,17 +470,14 @@ impl Dns {
 /// # Errors
 /// How bad it is that they do not, and why.
 pub fn everywhere(
-    cx: &Context,
+    walker: &Walker,
+    anchors: &[DS],
+    now: i64,
     name: &str,
     kind: RecordType,
 ) -> Result<Vec<String>, (State, String)> {
     let name = dns::name(name).map_err(|it| (State::Warning, it))?;
-    let (walker, none) = (
-        Walker::from_root(&cx.run.walks, cx.deadline),
-        BTreeSet::new(),
-    );
-    let anchors = roots::anchors();
-    let now = net::trust::seconds(cx.now);
+    let none = BTreeSet::new();
     let wish = Wish {
         target: &name,
         scope: Scope::Host,
@@ -461,10 +485,10 @@ pub fn everywhere(
         servers: &[],
         pins: &none,
         parents: PARENTS,
-        anchors: &anchors,
+        anchors,
         now,
     };
-    let seen = match observe::observe(&walker, &wish) {
+    let seen = match observe::observe(walker, &wish) {
         Ok(View::Seen(seen)) => seen,
         Ok(View::NotDelegated { why, .. }) => return Err((State::Critical, why)),
         Ok(View::NoServer { why, .. }) => return Err((State::Critical, why.join("; "))),
