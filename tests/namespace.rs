@@ -83,6 +83,19 @@ impl Namespace {
         command
     }
 
+    /// Runs koshu inside with at most so many open files.
+    #[track_caller]
+    pub fn koshu_with_files(&self, most: u32, words: &[&str]) -> Said {
+        let mut command = assert_cmd::Command::new("nsenter");
+        let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        command
+            .args(self.entry())
+            .args(["sh", "-c", &script])
+            .arg(koshu::binary())
+            .args(words);
+        koshu::said(&mut command)
+    }
+
     /// Runs koshu inside.
     #[track_caller]
     pub fn koshu(&self, words: &[&str]) -> Said {

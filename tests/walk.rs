@@ -378,6 +378,32 @@ fn a_machine_without_ipv6_says_whom_it_did_not_ask() {
 }
 
 #[test]
+fn what_this_machine_lacks_is_unknown_and_no_fault_of_the_zone() {
+    let Some(world) = world() else { return };
+    let hints = format!("root_hints={}", world.run.join("root.hints").display());
+    let words = ["dns", "www.good.lab", &hints, "--format", "json"];
+    // From too few files for any question to enough for some of them.
+    for most in 4..12 {
+        let said = world.own.koshu_with_files(most, &words);
+        let state = said.json()["state"].as_u64();
+        assert!(matches!(state, Some(0 | 3)), "{most}: {}", said.out);
+    }
+    let ip = find("ip").expect("ip");
+    let gone = world
+        .own
+        .command(&ip)
+        .args(["addr", "flush", "dev", "lo"])
+        .status();
+    assert!(gone.expect("ip").success());
+    let said = world.own.koshu(&["dns", "www.good.lab", &hints]);
+    assert!(
+        said.is("UNKNOWN").contains("no route from here"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
 fn three_dual_stack_servers_cost_at_most_48_questions() {
     let v4 = ["127.0.0.3", "127.0.0.4", "127.0.0.5"];
     let v6 = ["fd53::3", "fd53::4", "fd53::5"];

@@ -1,6 +1,6 @@
 //! Every address of a name, asked at once, and what there is to say of those that do not answer.
 
-use crate::model::outcome::{Code, Outcome, code};
+use crate::model::outcome::{Code, Outcome, UNKNOWN, code};
 use crate::model::state::State;
 use crate::net::{self, Fault};
 use anyhow::anyhow;
@@ -108,7 +108,11 @@ impl<T: Send> Everywhere<T> {
                 true => line,
                 false => format!("{address}: {line}"),
             };
-            outcome.find("addresses-down", State::Warning, &line);
+            match fault {
+                // What this machine lacks is no fault of theirs.
+                Fault::Me(_) => outcome.find(UNKNOWN, State::Unknown, &line),
+                _ => outcome.find("addresses-down", State::Warning, &line),
+            }
         }
         self.name_unasked(outcome);
     }

@@ -116,7 +116,7 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
         warn("same-address", format!("{} are one address", label(site)));
     }
     let signed = seen.good().any(|it| {
-        it.keys.is_some()
+        it.key_set().is_some()
             || it
                 .soa
                 .as_ref()

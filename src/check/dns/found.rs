@@ -48,6 +48,7 @@ pub fn who(sites: &[&Site], does: &str) -> String {
         (_, "is") => "are",
         (_, "has") => "have",
         (_, "does") => "do",
+        (_, "could") => "could",
         (_, other) => other.trim_end_matches('s'),
     };
     format!("{} {verb}", labels(sites))
@@ -92,7 +93,7 @@ pub fn said(site: &Site) -> Option<Said> {
             }
             Answer::NoData => (),
             Answer::NxDomain => said.missing = true,
-            Answer::Fault(_) => return None,
+            Answer::Fault(_) | Answer::Unable(_) => return None,
         }
     }
     Some(said)

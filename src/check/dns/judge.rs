@@ -11,7 +11,7 @@ use super::{Dns, delegation, signatures, via};
 use crate::check::Context;
 use crate::model::limits::Limits;
 use crate::model::metric::Metric;
-use crate::model::outcome::Outcome;
+use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::net::dns::query::Tally;
@@ -144,7 +144,11 @@ impl Dns {
     /// Everything that is wrong with a zone, apart from what it answers.
     fn judge_zone(&self, seen: &Seen, now: i64) -> Vec<Found> {
         if seen.good().next().is_none() {
-            return vec![found("no-server", State::Critical, no_server(seen), &[])];
+            let (code, state) = match is_blind(seen) {
+                true => (UNKNOWN, State::Unknown),
+                false => ("no-server", State::Critical),
+            };
+            return vec![found(code, state, no_server(seen), &[])];
         }
         let mut all = delegation::judge(seen, self);
         all.extend(signatures::judge(seen, now));
@@ -189,18 +193,20 @@ impl Dns {
     fn judge_answers(&self, seen: &Seen, expected: Option<&Expected>) -> Vec<Found> {
         let mut all = Vec::new();
         let failing = seen.good().filter_map(|site| {
-            site.answers.iter().find_map(|(kind, answer)| match answer {
-                Answer::Fault(why) => Some((site, format!("{kind}: {why}"))),
+            let mut answers = site.answers.iter();
+            answers.find_map(|(kind, answer)| match answer {
+                Answer::Fault(why) => Some((site, ("unreachable", *kind, why))),
+                Answer::Unable(why) => Some((site, (UNKNOWN, *kind, why))),
                 _ => None,
             })
         });
-        for (why, sites) in grouped(failing) {
+        for ((code, kind, why), sites) in grouped(failing) {
             let text = format!(
-                "{} not answer for {} {why}",
+                "{} not answer for {} {kind}: {why}",
                 who(&sites, "does"),
                 plain(&seen.target)
             );
-            all.push(found("unreachable", State::Warning, text, &sites));
+            all.push(found(code, grade(code), text, &sites));
         }
         let groups = grouped(seen.good().filter_map(|it| Some((it, said(it)?))));
         let total: usize = groups.iter().map(|it| it.1.len()).sum();
@@ -318,6 +324,14 @@ impl Dns {
     }
 }
 
+/// What a fault of one server is worth: what this machine lacks is no fault of theirs.
+fn grade(code: &str) -> State {
+    match code {
+        UNKNOWN => State::Unknown,
+        _ => State::Warning,
+    }
+}
+
 /// Which addresses do not answer as they should.
 fn reachable(seen: &Seen) -> Vec<Found> {
     let mut all = Vec::new();
@@ -326,15 +340,19 @@ fn reachable(seen: &Seen) -> Vec<Found> {
         Some((it, (*code, reason(it, why))))
     });
     for ((code, why), sites) in grouped(bad) {
-        let text = format!("{} {code}: {why}", who(&sites, "is"));
-        all.push(found(code, State::Warning, text, &sites));
+        let text = match code {
+            UNKNOWN => format!("{} not be asked: {why}", who(&sites, "could")),
+            _ => format!("{} {code}: {why}", who(&sites, "is")),
+        };
+        all.push(found(code, grade(code), text, &sites));
     }
-    let silent = seen
-        .good()
-        .filter_map(|it| Some((it, reason(it, it.tcp.as_ref().err()?))));
-    for (why, sites) in grouped(silent) {
+    let silent = seen.good().filter_map(|it| {
+        let (code, why) = it.tcp.as_ref().err()?;
+        Some((it, (*code, reason(it, why))))
+    });
+    for ((code, why), sites) in grouped(silent) {
         let text = format!("{} not answer over TCP: {why}", who(&sites, "does"));
-        all.push(found("tcp", State::Warning, text, &sites));
+        all.push(found(code, grade(code), text, &sites));
     }
     let old = seen
         .good()
@@ -347,6 +365,13 @@ fn reachable(seen: &Seen) -> Vec<Found> {
     all
 }
 
+/// Whether no server of a zone could be asked at all, for want of something here.
+fn is_blind(seen: &Seen) -> bool {
+    let ours = |it: &super::probe::Site| matches!(it.soa, Err((UNKNOWN, _)));
+    let asked = seen.sites.iter().all(ours);
+    asked && (!seen.sites.is_empty() || !seen.unasked.is_empty())
+}
+
 fn no_server(seen: &Seen) -> String {
     let sites = seen
         .sites
@@ -356,9 +381,16 @@ fn no_server(seen: &Seen) -> String {
         .iter()
         .map(|(why, sites)| format!("{} {why}", labels(sites)))
         .collect();
-    let asked: BTreeSet<&Name> = seen.sites.iter().flat_map(|it| &it.names).collect();
+    let far = seen.unasked.iter().map(|it| &it.0);
+    let asked = seen.sites.iter().flat_map(|it| &it.names);
+    let asked: BTreeSet<&Name> = asked.chain(far).collect();
     let lost = seen.servers.iter().filter(|it| !asked.contains(it.0));
     why.extend(lost.map(|(name, server)| format!("{} {}", plain(name), delegation::lost(server))));
+    let far = seen
+        .unasked
+        .iter()
+        .map(|(name, address)| format!("{} ({address}) no route from here", plain(name)));
+    why.extend(far);
     let why = match why.is_empty() {
         true => "the parent names none".to_owned(),
         false => why.join("; "),

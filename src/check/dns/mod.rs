@@ -459,6 +459,7 @@ impl Dns {
                 };
                 Err(anyhow::anyhow!("{who} answers ({}){hint}", why.join("; ")))
             }
+            walk::Broken::Unable(text) => Err(anyhow::anyhow!(text)),
             walk::Broken::Late(text) => Fault::Late(text).outcome(),
             walk::Broken::Endless(text) => Ok(Outcome::of("no-server", State::Critical, &text)),
         }
@@ -498,7 +499,7 @@ pub fn everywhere(
                 format!("no root server answers ({})", why.join("; ")),
             ));
         }
-        Err(walk::Broken::Late(why) | walk::Broken::Endless(why)) => {
+        Err(walk::Broken::Late(why) | walk::Broken::Endless(why) | walk::Broken::Unable(why)) => {
             return Err((State::Warning, why));
         }
     };

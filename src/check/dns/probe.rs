@@ -1,5 +1,6 @@
 //! Every question that one address of a name server is asked, and what it answers.
 
+use crate::model::outcome::UNKNOWN;
 use crate::net::Fault;
 use crate::net::dns::query::{self, Purpose, Reply, TRIES, Transport};
 use crate::net::dns::read::{self, rcode};
@@ -19,14 +20,15 @@ pub struct Site {
     pub names: Vec<Name>,
     pub address: IpAddr,
     /// The zone's SOA record, or the code and the text of what is wrong.
-    pub soa: Result<Soa, (&'static str, String)>,
+    pub soa: Result<Soa, Trouble>,
     pub took: Duration,
     /// What is wrong over TCP.
-    pub tcp: Result<(), String>,
+    pub tcp: Result<(), Trouble>,
     pub ns: Option<BTreeSet<Name>>,
     /// What it answers for the name, by type.
     pub answers: BTreeMap<RecordType, Answer>,
-    pub keys: Option<RrSet>,
+    /// Its keys, which may be none; nothing where it did not say.
+    pub keys: Option<Option<RrSet>>,
     /// Seconds until it stops answering if it hears nothing of its primary (RFC 7314).
     pub expire: Option<u32>,
     /// Who answers behind a shared address (RFC 5001), printable.
@@ -58,6 +60,30 @@ pub enum Answer {
     NxDomain,
     /// It answered before, and now does not or fails.
     Fault(String),
+    /// What this machine lacks to ask it.
+    Unable(String),
+}
+
+/// A code, and what is wrong in words.
+pub type Trouble = (&'static str, String);
+
+/// A fault under its code; what this machine lacks is no fault of the server.
+fn trouble(code: &'static str, fault: &Fault) -> Trouble {
+    match fault {
+        Fault::Me(error) => (UNKNOWN, format!("{error:#}")),
+        fault => (code, fault.to_string()),
+    }
+}
+
+fn keys(reply: &Reply, zone: &Name) -> Option<RrSet> {
+    RrSet::of(&reply.message.answers, zone, RecordType::DNSKEY)
+}
+
+impl Site {
+    /// The keys that it shows.
+    pub fn key_set(&self) -> Option<&RrSet> {
+        self.keys.as_ref()?.as_ref()
+    }
 }
 
 /// What every address is asked.
@@ -93,27 +119,24 @@ impl Probe<'_> {
             });
             match tcp {
                 Ok(reply) if self.over_tcp == RecordType::DNSKEY => {
-                    site.keys = RrSet::of(&reply.message.answers, self.zone, RecordType::DNSKEY);
+                    site.keys = Some(keys(&reply, self.zone));
                 }
                 Ok(_) => (),
-                Err(fault) => site.tcp = Err(fault.to_string()),
+                Err(fault) => site.tcp = Err(trouble("tcp", &fault)),
             }
             // Signed without the parent's word, or TCP is what does not work.
-            let signed = site
-                .soa
-                .as_ref()
-                .is_ok_and(|it| !it.set.signatures.is_empty());
-            if site.keys.is_none() && signed {
-                let keys = self.ask(
+            let soa = site.soa.as_ref();
+            let signed = soa.is_ok_and(|it| !it.set.signatures.is_empty());
+            let wanted = signed || (soa.is_ok() && self.over_tcp == RecordType::DNSKEY);
+            if site.keys.is_none() && wanted {
+                let asked = self.ask(
                     address,
                     self.zone,
                     RecordType::DNSKEY,
                     Purpose::Walk,
                     Transport::Udp,
                 );
-                site.keys = keys
-                    .ok()
-                    .and_then(|it| RrSet::of(&it.message.answers, self.zone, RecordType::DNSKEY));
+                site.keys = asked.ok().map(|it| keys(&it, self.zone));
             }
             site
         })
@@ -177,12 +200,8 @@ impl Probe<'_> {
         }
         let reply = match asked {
             Ok(reply) => reply,
-            Err(Fault::Late(text)) => {
-                site.soa = Err(("unreachable", text));
-                return site;
-            }
             Err(fault) => {
-                site.soa = Err(("unreachable", fault.to_string()));
+                site.soa = Err(trouble("unreachable", &fault));
                 return site;
             }
         };
@@ -212,6 +231,7 @@ impl Probe<'_> {
             let silent = reply.is_err();
             let answer = match reply {
                 Ok(reply) => answer(&reply, self.target, *kind),
+                Err(Fault::Me(error)) => Answer::Unable(format!("{error:#}")),
                 Err(fault) => Answer::Fault(fault.to_string()),
             };
             site.answers.insert(*kind, answer);

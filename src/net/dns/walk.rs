@@ -72,6 +72,16 @@ pub enum Broken {
     Late(String),
     /// More cuts or questions than any zone needs.
     Endless(String),
+    /// No server of a cut can be asked from here.
+    Unable(String),
+}
+
+/// Why a server of a cut is of no use.
+enum Deaf {
+    Silent,
+    Wrong(String),
+    /// What this machine lacks.
+    Unable(String),
 }
 
 /// Where a name server is.
@@ -264,7 +274,7 @@ impl<'w> Walker<'w> {
         kind: RecordType,
         inside: &mut Vec<Name>,
     ) -> Result<(Said, Option<Step>), Broken> {
-        let mut why = Vec::new();
+        let (mut why, mut unable) = (Vec::new(), Vec::new());
         let mut waiting: Vec<(Name, IpAddr)> = Vec::new();
         let mut servers: Vec<&NameServer> = cut.servers.iter().take(MOST_SERVERS).collect();
         shuffle(&mut servers);
@@ -283,8 +293,12 @@ impl<'w> Walker<'w> {
                     why.push(format!("{} is an alias of {to}", plain(&server.name)));
                     continue;
                 }
-                Place::Nowhere(text) | Place::Unknown(text) => {
+                Place::Nowhere(text) => {
                     why.push(format!("{}: {text}", plain(&server.name)));
+                    continue;
+                }
+                Place::Unknown(text) => {
+                    unable.push(format!("{}: {text}", plain(&server.name)));
                     continue;
                 }
             };
@@ -292,7 +306,7 @@ impl<'w> Walker<'w> {
             for address in addresses {
                 let here = SocketAddr::new(address, self.port);
                 if !has_route(here) {
-                    why.push(format!("{address}: no route from here"));
+                    unable.push(format!("{address}: no route from here"));
                 } else if waiting.len() >= SILENT || left(self.deadline).is_zero() {
                     waiting.push((server.name.clone(), address));
                 } else {
@@ -300,8 +314,9 @@ impl<'w> Walker<'w> {
                     // One try each at first: another server is as good.
                     match self.listen(cut, (&server.name, address), target, kind, &TRIES[..1]) {
                         Ok(done) => return Ok(done),
-                        Err(Some(text)) => why.push(text),
-                        Err(None) => waiting.push((server.name.clone(), address)),
+                        Err(Deaf::Wrong(text)) => why.push(text),
+                        Err(Deaf::Unable(text)) => unable.push(text),
+                        Err(Deaf::Silent) => waiting.push((server.name.clone(), address)),
                     }
                 }
             }
@@ -318,19 +333,27 @@ impl<'w> Walker<'w> {
             asked.into_iter().map(|(at, it)| (at, it.join())).collect()
         });
         for (address, answer) in answers {
-            match answer.unwrap_or(Err(None)) {
+            match answer.unwrap_or(Err(Deaf::Silent)) {
                 Ok(done) => return Ok(done),
-                Err(text) => why.push(text.unwrap_or(format!("{address}: no answer"))),
+                Err(Deaf::Wrong(text)) => why.push(text),
+                Err(Deaf::Unable(text)) => unable.push(text),
+                Err(Deaf::Silent) => why.push(format!("{address}: no answer")),
             }
         }
         if cut.name.is_root() {
+            why.extend(unable);
             return Err(Broken::NoRoot(why));
         }
         self.bounds(target)?;
+        if why.is_empty() && !unable.is_empty() {
+            let text = format!("no server of {} can be asked", plain(&cut.name));
+            return Err(Broken::Unable(format!("{text} ({})", unable.join("; "))));
+        }
+        why.extend(unable);
         Ok((Said::Nobody(why), None))
     }
 
-    /// Asks one server of a cut; what is wrong with it, or nothing when it is silent.
+    /// Asks one server of a cut.
     fn listen(
         &self,
         cut: &Cut,
@@ -338,7 +361,7 @@ impl<'w> Walker<'w> {
         target: &Name,
         kind: RecordType,
         tries: &[Duration],
-    ) -> Result<(Said, Option<Step>), Option<String>> {
+    ) -> Result<(Said, Option<Step>), Deaf> {
         let asked = self.ask(address, target, kind, Purpose::Walk, Transport::Udp, tries);
         let reply = match asked {
             Ok(reply) => reply,
@@ -347,12 +370,16 @@ impl<'w> Walker<'w> {
                 | Fault::World {
                     code: "no-answer", ..
                 },
-            ) => return Err(None),
-            Err(fault) => return Err(Some(fault.to_string())),
+            ) => return Err(Deaf::Silent),
+            Err(Fault::Me(error)) => return Err(Deaf::Unable(format!("{error:#}"))),
+            Err(fault) => return Err(Deaf::Wrong(fault.to_string())),
         };
         let said = match read::read(&reply.message, cut, target) {
             Ok(said) => said,
-            Err(why) => return Err(Some(format!("{} ({address}): {why}", plain(server)))),
+            Err(why) => {
+                let text = format!("{} ({address}): {why}", plain(server));
+                return Err(Deaf::Wrong(text));
+            }
         };
         let (text, ttl) = match &said {
             Said::Referral(next) => (
@@ -435,6 +462,7 @@ impl<'w> Walker<'w> {
             Err(Broken::NoRoot(why)) => {
                 return Place::Unknown(format!("no root answers: {}", why.join("; ")));
             }
+            Err(Broken::Unable(why)) => return Place::Unknown(why),
             Err(Broken::Late(why) | Broken::Endless(why)) => return Place::Nowhere(why),
         };
         let records = match walk.end {
