@@ -95,29 +95,24 @@ impl Http {
             Some(line) => outcome.find("encoding", State::Critical, &line),
             None => self.judge_body(&mut outcome, &response)?,
         }
-        let limits = &self.phases;
-        let mut measure = |label: &str, took: Duration, limits: &Option<Limits<Time>>| {
-            let took = took.as_secs_f64();
-            let metric = Metric::new(label, took, Unit::Seconds).judged(Limits::maybe(limits, 0.0));
-            let what = match label {
-                "time" => String::new(),
-                label => format!("{} ", label.replace('_', " ")),
-            };
-            outcome.measure(metric, &format!("{what}took {}", quantity::seconds(took)));
-        };
-        measure("time", took, &self.time);
-        measure("resolve", phases.resolve, &limits.resolve);
-        measure("connect", phases.connect, &limits.connect);
-        if let Some(took) = phases.tls {
-            measure("tls", took, &limits.tls);
-        }
-        measure("first_byte", phases.first_byte, &limits.first_byte);
-        measure("transfer", phases.transfer, &limits.transfer);
+        measure(&mut outcome, "time", took, &self.time);
         let metric = Metric::new("size", size, Unit::Bytes).judged(Limits::maybe(&self.size, 0.0));
         outcome.measure(
             metric,
             &format!("the body has {more}{}", quantity::bytes(size)),
         );
+        let limits = &self.phases;
+        for (label, took, limits) in [
+            ("resolve", Some(phases.resolve), &limits.resolve),
+            ("connect", Some(phases.connect), &limits.connect),
+            ("tls", phases.tls, &limits.tls),
+            ("first_byte", Some(phases.first_byte), &limits.first_byte),
+            ("transfer", Some(phases.transfer), &limits.transfer),
+        ] {
+            if let Some(took) = took {
+                measure(&mut outcome, label, took, limits);
+            }
+        }
         self.judge_age(&mut outcome, &response.headers, now);
         self.judge_certificate(&mut outcome, &response, now)?;
         if self.verify == Some(false) {
@@ -314,6 +309,17 @@ impl Http {
         }
         Ok(())
     }
+}
+
+/// Measures how long something took.
+fn measure(outcome: &mut Outcome, label: &str, took: Duration, limits: &Option<Limits<Time>>) {
+    let took = took.as_secs_f64();
+    let metric = Metric::new(label, took, Unit::Seconds).judged(Limits::maybe(limits, 0.0));
+    let what = match label {
+        "time" => String::new(),
+        label => format!("{} ", label.replace('_', " ")),
+    };
+    outcome.measure(metric, &format!("{what}took {}", quantity::seconds(took)));
 }
 
 /// "HTTP 404 Not Found".
