@@ -110,7 +110,7 @@ alone '200 pages of 0.5 s' '0.65 s' "$koshu" run -c "$(list 200 "http://127.0.0.
 mkdir "$at/dns"
 walk=$(port)
 benches/zones.sh "$at/dns" "$walk" > "$at/zones.toml"
-head -n 5 "$at/zones.toml" > "$at/one.toml"
+head -n 6 "$at/zones.toml" > "$at/one.toml"
 alone 'one zone with 3 servers, walked' '60 ms' "$koshu" run -c "$at/one.toml"
 alone '500 zones with 3 servers each, walked' '5 s' "$koshu" run -c "$at/zones.toml"
 for pid in "$at"/dns/*.pid; do kill "$(cat "$pid")"; done
