@@ -5,6 +5,7 @@ use super::found::{Found, found, grouped, label, labels, who};
 use super::keys::Signed;
 use super::observe::{Seen, Server};
 use super::parents::Parent;
+use crate::model::outcome::UNKNOWN;
 use crate::model::state::State;
 use crate::net::dns;
 use crate::net::dns::read::plain;
@@ -76,11 +77,12 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
                 "ns-cname",
                 format!("the server {shown} is an alias of {}", plain(to)),
             ),
-            Some(Place::Nowhere(why) | Place::Unknown(why)) => warn(
+            Some(Place::Nowhere(why)) => warn(
                 "ns-unresolvable",
                 format!("the server {shown} cannot be found: {why}"),
             ),
-            Some(Place::At(_)) | None => (),
+            // What this machine cannot look up is no fault of the zone.
+            Some(Place::Unknown(_) | Place::At(_)) | None => (),
         }
         if inside && server.by_parent && seen.delegated && server.glue.is_empty() {
             warn(
@@ -106,6 +108,14 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
             );
         }
     }
+    for (name, server) in &seen.servers {
+        if let Some(Place::Unknown(why)) = &server.place {
+            let text = format!("the server {} cannot be looked up: {why}", plain(name));
+            all.push(found(UNKNOWN, State::Unknown, text, &[]));
+        }
+    }
+    let mut warn =
+        |code: &'static str, text: String| all.push(found(code, State::Warning, text, &[]));
     // Servers that the list names are what they are.
     let listed = check.servers.is_some();
     if seen.servers.len() < 2 && !listed {

@@ -75,8 +75,10 @@ fn trouble(code: &'static str, fault: &Fault) -> Trouble {
     }
 }
 
-fn keys(reply: &Reply, zone: &Name) -> Option<RrSet> {
-    RrSet::of(&reply.message.answers, zone, RecordType::DNSKEY)
+/// The keys in a reply, which may be none; nothing where it says neither.
+fn keys(reply: &Reply, zone: &Name) -> Option<Option<RrSet>> {
+    let said = reply.rcode() == ResponseCode::NoError;
+    said.then(|| RrSet::of(&reply.message.answers, zone, RecordType::DNSKEY))
 }
 
 impl Site {
@@ -119,7 +121,7 @@ impl Probe<'_> {
             });
             match tcp {
                 Ok(reply) if self.over_tcp == RecordType::DNSKEY => {
-                    site.keys = Some(keys(&reply, self.zone));
+                    site.keys = keys(&reply, self.zone);
                 }
                 Ok(_) => (),
                 Err(fault) => site.tcp = Err(trouble("tcp", &fault)),
@@ -136,7 +138,7 @@ impl Probe<'_> {
                     Purpose::Walk,
                     Transport::Udp,
                 );
-                site.keys = asked.ok().map(|it| keys(&it, self.zone));
+                site.keys = asked.ok().and_then(|it| keys(&it, self.zone));
             }
             site
         })
@@ -222,23 +224,27 @@ impl Probe<'_> {
             _ => Purpose::Walk,
         };
         let ask = |name, kind| self.ask_again(address, name, kind, purpose, site.took);
-        let Ok(ns) = ask(self.zone, RecordType::NS) else {
-            return site;
+        let failed = |fault: Fault| match fault {
+            Fault::Me(error) => Answer::Unable(format!("{error:#}")),
+            fault => Answer::Fault(fault.to_string()),
         };
-        site.ns = Some(read::ns_names(&ns.message.answers, self.zone));
+        match ask(self.zone, RecordType::NS) {
+            Ok(ns) => site.ns = Some(read::ns_names(&ns.message.answers, self.zone)),
+            Err(fault) => {
+                site.answers.insert(RecordType::NS, failed(fault));
+                return site;
+            }
+        }
         for kind in self.kinds {
-            let reply = ask(self.target, *kind);
-            let silent = reply.is_err();
-            let answer = match reply {
+            let answer = match ask(self.target, *kind) {
                 Ok(reply) => answer(&reply, self.target, *kind),
-                Err(Fault::Me(error)) => Answer::Unable(format!("{error:#}")),
-                Err(fault) => Answer::Fault(fault.to_string()),
+                // One silence costs its retries, not those of every question after it.
+                Err(fault) => {
+                    site.answers.insert(*kind, failed(fault));
+                    return site;
+                }
             };
             site.answers.insert(*kind, answer);
-            // One silence costs its retries, not those of every question after it.
-            if silent {
-                break;
-            }
         }
         site
     }
