@@ -43,14 +43,21 @@ pub fn page(status: &str, headers: &str, body: &str) -> SocketAddr {
     ))
 }
 
-/// The request's head as it came.
+/// The request's head as it came. Its body is read too, because who closes with something unread resets the connection.
 pub fn head(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut one = [0; 1];
     while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut one).is_ok_and(|it| it == 1) {
         bytes.push(one[0]);
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let head = String::from_utf8_lossy(&bytes).into_owned();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_length = name.eq_ignore_ascii_case("content-length");
+        value.trim().parse::<usize>().ok().filter(|_| is_length)
+    });
+    let _ = stream.read_exact(&mut vec![0; length.unwrap_or(0)]);
+    head
 }
 
 /// A port on which nothing listens.
