@@ -304,7 +304,7 @@ fn phases_are_measured_and_limited() {
     };
     let said = http(slow(), &["phases={first_byte='100ms,5s', transfer='10s,'}"]);
     assert!(
-        said.is("WARNING").starts_with("first byte took 0.3 s"),
+        said.is("WARNING").starts_with("first byte took "),
         "{}",
         said.out
     );
@@ -318,13 +318,12 @@ fn phases_are_measured_and_limited() {
         number.parse().expect("a number")
     };
     let parts = ["resolve=", "connect=", "first_byte=", "transfer="].map(value);
-    assert!(
-        parts[2] >= 0.3 && parts[3] >= 0.1 && parts[3] < 0.3,
-        "{parts:?}"
-    );
+    // What the server waits is in the phase in which it waits; a machine under load may add to any of them.
+    assert!(parts[2] >= 0.3 && parts[3] >= 0.1, "{parts:?}");
+    assert!(parts[0] < parts[2] && parts[1] < parts[2], "{parts:?}");
     let sum: f64 = parts.iter().sum();
     let time = value("time=");
-    assert!(sum <= time && time - sum < 0.1, "{parts:?} of {time}");
+    assert!(sum <= time, "{parts:?} of {time}");
 }
 
 #[test]
