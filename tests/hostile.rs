@@ -2,7 +2,7 @@
 
 use crate::koshu::{Said, koshu};
 use crate::server;
-use hickory_proto::op::{Message, MessageType};
+use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME, NS, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::io::{Read, Write};
@@ -90,7 +90,12 @@ impl World {
     fn ask(&self, host: &str) -> Said {
         let hints = format!("root_hints={}", self.hints.path().join("hints").display());
         let port = format!("port={}", self.port);
-        let said = koshu(&["dns", host, &hints, &port, "record=A", "timeout=6s"]);
+        let record = if host.starts_with("zone=") {
+            "parents=2"
+        } else {
+            "record=A"
+        };
+        let said = koshu(&["dns", host, &hints, &port, record, "timeout=6s"]);
         assert!(said.took < Duration::from_millis(7000), "{:?}", said.took);
         assert_ne!(said.code, 0, "a false OK: {}", said.out);
         said
@@ -98,15 +103,20 @@ impl World {
 }
 
 fn honest(question: &Message) -> Message {
+    honest_of("bad.", question)
+}
+
+fn honest_of(zone: &str, question: &Message) -> Message {
+    let server = format!("ns.{zone}");
+    let asked = question.queries[0].name().to_ascii();
+    let last = if asked == server { 42 } else { 9 };
     let mut said = reply(question);
     said.metadata.authoritative = true;
     match question.queries[0].query_type() {
-        RecordType::SOA => said.answers.push(soa("bad.")),
-        RecordType::NS => said.answers.push(ns("bad.", "ns.bad.")),
-        RecordType::A => said
-            .answers
-            .push(a(&question.queries[0].name().to_ascii(), 9)),
-        _ => said.authorities.push(soa("bad.")),
+        RecordType::SOA => said.answers.push(soa(zone)),
+        RecordType::NS => said.answers.push(ns(zone, &server)),
+        RecordType::A => said.answers.push(a(&asked, last)),
+        _ => said.authorities.push(soa(zone)),
     }
     said
 }
@@ -344,4 +354,42 @@ fn data_of_other_names_is_not_taken_for_the_answer() {
         "{}",
         said.out
     );
+}
+
+#[test]
+fn one_parent_that_lost_a_delegation_is_no_lost_zone() {
+    let world = root(|question| {
+        let mut said = reply(question);
+        said.authorities.push(ns("top.", "a.top."));
+        said.authorities.push(ns("top.", "b.top."));
+        said.additionals.push(a("a.top.", 44));
+        said.additionals.push(a("b.top.", 45));
+        said
+    });
+    udp(44, world.port, |question| {
+        let mut said = reply(question);
+        said.authorities.push(ns("bad.top.", "ns.bad.top."));
+        said.additionals.push(a("ns.bad.top.", 42));
+        vec![bytes(&said)]
+    });
+    udp(45, world.port, |question| {
+        let mut said = reply(question);
+        said.metadata.authoritative = true;
+        said.metadata.response_code = ResponseCode::NXDomain;
+        said.authorities.push(soa("top."));
+        vec![bytes(&said)]
+    });
+    udp(42, world.port, |question| {
+        vec![bytes(&honest_of("bad.top.", question))]
+    });
+    // Whichever of the two is asked first.
+    for host in ["www.bad.top", "zone=bad.top"].iter().cycle().take(12) {
+        let said = world.ask(host);
+        let line = said.is("WARNING");
+        assert!(
+            line.contains("the parent's servers disagree on bad.top"),
+            "{line}"
+        );
+        assert!(line.contains("no such zone"), "{line}");
+    }
 }

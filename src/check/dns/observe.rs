@@ -4,7 +4,7 @@ use super::parents::{Parent, chain, parents};
 use super::probe::{Probe, Site};
 use crate::net::dns::query::{Purpose, Reply, TRIES, Transport};
 use crate::net::dns::read::{self, plain};
-use crate::net::dns::walk::{Broken, Cut, End, NameServer, Place, Step, Walker};
+use crate::net::dns::walk::{Broken, Cut, End, NameServer, Place, Step, Walk, Walker};
 use crate::net::has_route;
 use hickory_proto::dnssec::rdata::DS;
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -95,44 +95,68 @@ pub struct Server {
 /// When no root answers, or the time is over before anything is known.
 pub fn observe(walker: &Walker, wish: &Wish) -> Result<View, Broken> {
     if !wish.servers.is_empty() {
-        return alone(walker, wish);
+        return Ok(alone(walker, wish));
     }
     let walk = walker.walk(wish.target, RecordType::A)?;
-    let last = walk.path.last().unwrap_or(&walker.start);
-    let not_delegated = |steps: Vec<Step>, why: String| View::NotDelegated {
-        zone: wish.target.clone(),
-        steps,
-        why,
+    match found(walker, wish, walk)? {
+        Ok((walk, apex)) => Ok(look(walker, wish, walk, apex)),
+        // One server of the parent may have lost what the others still have.
+        Err((walk, view)) => match walker.second_opinion(&walk, wish.target, RecordType::A)? {
+            None => Ok(view),
+            Some(walk) => match found(walker, wish, walk)? {
+                Ok((walk, apex)) => Ok(look(walker, wish, walk, apex)),
+                Err((_, view)) => Ok(view),
+            },
+        },
+    }
+}
+
+/// The zone that a walk came to, or what is said instead of it.
+type Found = Result<(Walk, Name), (Walk, View)>;
+
+fn found(walker: &Walker, wish: &Wish, walk: Walk) -> Result<Found, Broken> {
+    let last = walk.path.last().unwrap_or(&walker.start).name.clone();
+    let not_delegated = |walk: Walk, why: String| {
+        let view = View::NotDelegated {
+            zone: wish.target.clone(),
+            steps: walk.steps.clone(),
+            why,
+        };
+        Ok(Err((walk, view)))
     };
-    match walk.end {
+    match &walk.end {
         End::Nobody(why) => {
-            return Ok(View::NoServer {
-                zone: last.name.clone(),
-                steps: walk.steps,
-                why,
-            });
+            let view = View::NoServer {
+                zone: last,
+                steps: walk.steps.clone(),
+                why: why.clone(),
+            };
+            return Ok(Err((walk, view)));
         }
         // A name that a top-level domain does not know is no name in it, but a zone that is gone.
-        End::NxDomain if wish.scope == Scope::Zone || last.name.num_labels() <= 1 => {
+        End::NxDomain if wish.scope == Scope::Zone || last.num_labels() <= 1 => {
             let who = walk.steps.last();
             let who = who.map_or(String::new(), |it| {
                 format!("{} ({})", plain(&it.server), it.address)
             });
-            return Ok(not_delegated(
-                walk.steps,
-                format!("{who} says that it does not exist"),
-            ));
+            return not_delegated(walk, format!("{who} says that it does not exist"));
         }
         End::NxDomain | End::Exists(_) => (),
     }
-    let apex = match walk.apex {
-        Some(apex) => apex,
-        None => apex(walker, walk.steps.last(), wish.target).unwrap_or_else(|| last.name.clone()),
+    let apex = match &walk.apex {
+        Some(apex) => apex.clone(),
+        None => apex(walker, walk.steps.last(), wish.target).unwrap_or(last),
     };
     if wish.scope == Scope::Zone && apex != *wish.target {
         let why = format!("it is no zone of its own, only a name in {}", plain(&apex));
-        return Ok(not_delegated(walk.steps, why));
+        return not_delegated(walk, why);
     }
+    Ok(Ok((walk, apex)))
+}
+
+/// Looks at a zone that is there.
+fn look(walker: &Walker, wish: &Wish, walk: Walk, apex: Name) -> View {
+    let last = walk.path.last().unwrap_or(&walker.start);
     let above = walk
         .path
         .len()
@@ -160,11 +184,11 @@ pub fn observe(walker: &Walker, wish: &Wish) -> Result<View, Broken> {
         chain,
     };
     seen.name_servers(walker, wish, last);
-    Ok(View::Seen(Box::new(seen)))
+    View::Seen(Box::new(seen))
 }
 
 /// Asks the servers of the list alone.
-fn alone(walker: &Walker, wish: &Wish) -> Result<View, Broken> {
+fn alone(walker: &Walker, wish: &Wish) -> View {
     let ask = |address: &IpAddr| {
         walker
             .ask(
@@ -202,7 +226,7 @@ fn alone(walker: &Walker, wish: &Wish) -> Result<View, Broken> {
         })
         .collect();
     seen.probe(walker, wish, &places);
-    Ok(View::Seen(Box::new(seen)))
+    View::Seen(Box::new(seen))
 }
 
 /// The zone that a name is in, by the server that answered last.

@@ -149,6 +149,39 @@ impl<'w> Walker<'w> {
         self.descend(target, kind, top, &mut Vec::new())
     }
 
+    /// Asks other servers of the last cut whether they know of a zone below that the first one did not, and walks
+    /// on there; nothing when none of them does.
+    ///
+    /// # Errors
+    /// As [`Walker::walk`].
+    pub fn second_opinion(
+        &self,
+        walk: &Walk,
+        target: &Name,
+        kind: RecordType,
+    ) -> Result<Option<Walk>, Broken> {
+        let (Some(cut), Some(asked)) = (walk.path.last(), walk.steps.last()) else {
+            return Ok(None);
+        };
+        let places = cut.servers.iter();
+        let places = places.flat_map(|it| it.addresses.iter().map(move |at| (&it.name, *at)));
+        let mut others: Vec<(&Name, IpAddr)> = places
+            .filter(|it| it.1 != asked.address && has_route(SocketAddr::new(it.1, self.port)))
+            .collect();
+        shuffle(&mut others);
+        for place in others.into_iter().take(SILENT) {
+            self.bounds(target)?;
+            let said = self.listen(cut, place, target, kind, &TRIES[..1]);
+            if let Ok((Said::Referral(next), step)) = said {
+                let path = [&walk.path[..], &[next]].concat();
+                let steps = walk.steps.iter().cloned().chain(step).collect();
+                let walked = self.descend(target, kind, (path, steps), &mut Vec::new());
+                return walked.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     /// The addresses of a name, from its own servers, past aliases.
     ///
     /// # Errors
