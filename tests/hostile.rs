@@ -66,14 +66,19 @@ struct World {
 }
 
 fn world(hostile: impl Fn(&Message) -> Vec<Vec<u8>> + Send + 'static) -> World {
-    let world = root(|question| {
+    let world = delegating();
+    udp(42, world.port, hostile);
+    world
+}
+
+/// A root that delegates bad. to 127.0.0.42.
+fn delegating() -> World {
+    root(|question| {
         let mut said = reply(question);
         said.authorities.push(ns("bad.", "ns.bad."));
         said.additionals.push(a("ns.bad.", 42));
         said
-    });
-    udp(42, world.port, hostile);
-    world
+    })
 }
 
 fn root(answer: impl Fn(&Message) -> Message + Send + 'static) -> World {
@@ -150,12 +155,7 @@ fn answers_to_other_questions_are_no_answers() {
 
 #[test]
 fn answers_from_other_addresses_are_no_answers() {
-    let world = root(|question| {
-        let mut said = reply(question);
-        said.authorities.push(ns("bad.", "ns.bad."));
-        said.additionals.push(a("ns.bad.", 42));
-        said
-    });
+    let world = delegating();
     let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 42), world.port)).expect("a port");
     let stranger = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 43), world.port)).expect("a port");
     thread::spawn(move || {
@@ -279,12 +279,7 @@ fn aliases_without_end_end() {
 #[test]
 fn delegations_without_end_end() {
     // Each server refers one label deeper, to itself.
-    let world = root(|question| {
-        let mut said = reply(question);
-        said.authorities.push(ns("bad.", "ns.bad."));
-        said.additionals.push(a("ns.bad.", 42));
-        said
-    });
+    let world = delegating();
     let deeper = std::sync::atomic::AtomicU8::new(2);
     udp(42, world.port, move |question| {
         let depth = deeper.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -5,6 +5,7 @@ mod engine;
 mod koshu;
 mod lab;
 mod namespace;
+mod nginx;
 mod nsd;
 mod server;
 

@@ -1,33 +1,15 @@
 //! `cert`: what ACME clients keep, whether it is served, and whether the next renewal will succeed.
 
-use crate::engine::{self, Running, find, until};
+use crate::engine::{self, Running, find};
 use crate::koshu::{Said, koshu};
 use crate::lab::{GOOD, Lab, Wish, lab};
 use crate::namespace::{Namespace, namespace};
+use crate::nginx::nginx;
 use crate::nsd;
 use crate::server;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
-
-/// An nginx with the usual folders in `at`, and what else `servers` says.
-fn nginx(at: &str, servers: &str, start: impl FnOnce(&Path) -> Command) -> Option<Running> {
-    let program = find("nginx")?;
-    let config = format!(
-        "daemon off; user root; pid {at}/nginx.pid; error_log {at}/error.log; worker_processes 1; events {{ }}
-        http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f;
-        uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; default_type application/json; {servers} }}"
-    );
-    let file = format!("{at}/nginx.conf");
-    fs::write(&file, config).expect("a file");
-    let running = engine::start(start(&program).args(["-p", at, "-c", &file]));
-    let pid = format!("{at}/nginx.pid");
-    until("nginx", || {
-        fs::read_to_string(&pid).is_ok_and(|it| !it.is_empty())
-    });
-    Some(running)
-}
 
 /// certbot's folder after it was really issued a certificate by pebble, an ACME server for tests.
 fn issued() -> Option<TempDir> {
