@@ -16,8 +16,9 @@ use std::net::IpAddr;
 
 pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
     let mut all = Vec::new();
-    let mut warn =
-        |code: &'static str, text: String| all.push(found(code, State::Warning, text, &[]));
+    let mut say = |code: &'static str, state: State, text: String| {
+        all.push(found(code, state, text, &[]));
+    };
     let zone = plain(&seen.zone);
     let said: Vec<(&IpAddr, &Parent)> = seen
         .parents
@@ -25,8 +26,9 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
         .filter_map(|it| Some((&it.0, it.1.as_ref().ok()?)))
         .collect();
     if let Some(text) = disagree(&said) {
-        warn(
+        say(
             "parents-disagree",
+            State::Warning,
             format!("the parent's servers disagree on {zone}: {text}"),
         );
     }
@@ -47,8 +49,9 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
             .into_iter()
             .filter(|it| !it.1.is_empty())
             .map(|it| format!("{}{}", it.0, it.1));
-        warn(
+        say(
             "parent-child-ns",
+            State::Warning,
             format!(
                 "the servers of {zone} differ, {}",
                 text.collect::<Vec<_>>().join(", ")
@@ -58,8 +61,9 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
     let groups = grouped(seen.good().filter_map(|it| Some((it, it.ns.as_ref()?))));
     if let [(_, first), rest @ ..] = &groups[..] {
         for (ns, sites) in rest {
-            warn(
+            say(
                 "ns-sets-differ",
+                State::Warning,
                 format!(
                     "{} {} as servers of {zone}, {} others",
                     who(sites, "names"),
@@ -73,20 +77,28 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
         let inside = seen.zone.zone_of(name);
         let shown = plain(name);
         match &server.place {
-            Some(Place::Alias(to)) => warn(
+            Some(Place::Alias(to)) => say(
                 "ns-cname",
+                State::Warning,
                 format!("the server {shown} is an alias of {}", plain(to)),
             ),
-            Some(Place::Nowhere(why)) => warn(
+            Some(Place::Nowhere(why)) => say(
                 "ns-unresolvable",
+                State::Warning,
                 format!("the server {shown} cannot be found: {why}"),
             ),
             // What this machine cannot look up is no fault of the zone.
-            Some(Place::Unknown(_) | Place::At(_)) | None => (),
+            Some(Place::Unknown(why)) => say(
+                UNKNOWN,
+                State::Unknown,
+                format!("the server {shown} cannot be looked up: {why}"),
+            ),
+            Some(Place::At(_)) | None => (),
         }
         if inside && server.by_parent && seen.delegated && server.glue.is_empty() {
-            warn(
+            say(
                 "missing-glue",
+                State::Warning,
                 format!("the parent gives no address of {shown}, which is inside {zone}"),
             );
         }
@@ -102,28 +114,29 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
                     .collect::<Vec<_>>()
                     .join(", ")
             });
-            warn(
+            say(
                 "glue-mismatch",
+                State::Warning,
                 format!("{shown} is {parent} at the parent, {child} in {zone}"),
             );
         }
     }
-    for (name, server) in &seen.servers {
-        if let Some(Place::Unknown(why)) = &server.place {
-            let text = format!("the server {} cannot be looked up: {why}", plain(name));
-            all.push(found(UNKNOWN, State::Unknown, text, &[]));
-        }
-    }
-    let mut warn =
-        |code: &'static str, text: String| all.push(found(code, State::Warning, text, &[]));
     // Servers that the list names are what they are.
     let listed = check.servers.is_some();
     if seen.servers.len() < 2 && !listed {
         let only = seen.servers.keys().next().map_or(String::new(), plain);
-        warn("single-ns", format!("{zone} has a single server, {only}"));
+        say(
+            "single-ns",
+            State::Warning,
+            format!("{zone} has a single server, {only}"),
+        );
     }
     for site in seen.sites.iter().filter(|it| it.names.len() > 1) {
-        warn("same-address", format!("{} are one address", label(site)));
+        say(
+            "same-address",
+            State::Warning,
+            format!("{} are one address", label(site)),
+        );
     }
     let signed = seen.good().any(|it| {
         it.key_set().is_some()
@@ -137,13 +150,13 @@ pub fn judge(seen: &Seen, check: &Dns) -> Vec<Found> {
         match (check.ds, signed) {
             (Signed::Required, _) => {
                 let text = format!("the parent has no DS record of {zone}, nobody validates it");
-                all.push(found("no-ds", State::Critical, text, &[]));
+                say("no-ds", State::Critical, text);
             }
             (Signed::Auto, true) => {
                 let text = format!(
                     "{zone} is signed, but the parent has no DS record of it, so nobody validates"
                 );
-                all.push(found("no-ds", State::Warning, text, &[]));
+                say("no-ds", State::Warning, text);
             }
             _ => (),
         }

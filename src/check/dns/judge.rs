@@ -4,7 +4,7 @@ use super::expected::{Expected, Miss};
 use super::found::{Found, found, grouped, label, labels, reason, said, who};
 use super::measures::versions;
 use super::observe::{Seen, View};
-use super::probe::{Answer, Edns};
+use super::probe::{Answer, Edns, Site};
 use super::resolvers::Compared;
 use super::table::{HEAD, notes_of, site_row, step_row};
 use super::{Dns, delegation, signatures, via};
@@ -62,7 +62,7 @@ impl Dns {
         let mut all: Vec<Found> = Vec::new();
         let mut rows = Vec::new();
         let mut summary = String::new();
-        let mut notes = Vec::new();
+        let (mut notes, mut own) = (Vec::new(), Vec::new());
         let last = views.len().saturating_sub(1);
         for (index, view) in views.iter().enumerate() {
             let mut here = match view {
@@ -94,8 +94,13 @@ impl Dns {
                     if seen.good().next().is_some() {
                         here.extend(self.judge_answers(seen, (index == last).then_some(&expected)));
                     }
-                    rows.extend(seen.sites.iter().map(|it| site_row(seen, it, &here, now)));
+                    let lasting = signatures::lasting(seen, now);
+                    let sites = seen.sites.iter();
+                    rows.extend(sites.map(|it| site_row(seen, it, &here, &lasting)));
                     notes.extend(notes_of(seen));
+                    if index == 0 {
+                        own = lasting;
+                    }
                     if index == last {
                         summary = self.facts(seen);
                     }
@@ -124,7 +129,7 @@ impl Dns {
             outcome.find(code, *state, text);
         }
         if let Some(View::Seen(seen)) = views.first() {
-            self.measure(&mut outcome, seen, &all, now);
+            self.measure(&mut outcome, seen, &all, &own);
         }
         let count = |it: &AtomicUsize| it.load(Relaxed) as f64;
         let loss = count(&tally.lost) / count(&tally.sent).max(1.0) * 100.0;
@@ -367,7 +372,7 @@ fn reachable(seen: &Seen) -> Vec<Found> {
 
 /// Whether no server of a zone could be asked at all, for want of something here.
 fn is_blind(seen: &Seen) -> bool {
-    let ours = |it: &super::probe::Site| matches!(it.soa, Err((UNKNOWN, _)));
+    let ours = |it: &Site| matches!(it.soa, Err((UNKNOWN, _)));
     let asked = seen.sites.iter().all(ours);
     asked && (!seen.sites.is_empty() || !seen.unasked.is_empty())
 }

@@ -1,10 +1,11 @@
 //! What a walk measures: times, serials, signatures, countdowns and TTLs, each with its limits.
 
+use super::Dns;
 use super::found::{Found, found, grouped, label, labels};
 use super::keys::Perfdata;
 use super::observe::Seen;
 use super::probe::{Answer, Site};
-use super::{Dns, signatures};
+use super::signatures::{Lasting, shortest};
 use crate::model::limits::{Judges, Limits};
 use crate::model::metric::Metric;
 use crate::model::outcome::Outcome;
@@ -19,7 +20,7 @@ const NEGATIVE_TTL: f64 = 3.0 * 3600.0;
 
 impl Dns {
     /// Everything that is measured of the zone that was asked for.
-    pub fn measure(&self, outcome: &mut Outcome, seen: &Seen, all: &[Found], now: i64) {
+    pub fn measure(&self, outcome: &mut Outcome, seen: &Seen, all: &[Found], lasting: &[Lasting]) {
         let slowest = seen.good().max_by_key(|it| it.took);
         if let Some(site) = slowest {
             let took = site.took.as_secs_f64();
@@ -35,16 +36,9 @@ impl Dns {
             all.iter()
                 .any(|found| found.state != State::Ok && found.at.contains(&it.address))
         };
-        let wrong = seen.sites.iter().filter(bad).count();
-        let fine = seen.sites.iter().filter(|it| it.soa.is_ok()).count();
-        let lost = seen
-            .sites
-            .iter()
-            .filter(|it| it.soa.is_err() && !bad(it))
-            .count();
-        let ok = seen.sites.len() - wrong - lost;
+        let ok = seen.good().filter(|it| !bad(it)).count();
         outcome.note(Metric::new("servers", total, Unit::None));
-        outcome.note(Metric::new("ok", ok.min(fine) as f64, Unit::None).max(total));
+        outcome.note(Metric::new("ok", ok as f64, Unit::None).max(total));
         let serials: Vec<u32> = seen
             .good()
             .filter_map(|it| Some(it.soa.as_ref().ok()?.data.serial))
@@ -54,7 +48,8 @@ impl Dns {
         let behind = serials.iter().filter(|it| Some(**it) != newest).count();
         outcome.note(Metric::new("serials", distinct.len() as f64, Unit::None));
         outcome.note(Metric::new("behind", behind as f64, Unit::None));
-        if let Some((left, lifetime, what, ttl)) = signatures::shortest(seen, now) {
+        if let Some(it) = shortest(lasting) {
+            let (left, lifetime, what, ttl) = (it.left, it.lifetime, &it.what, it.ttl);
             let limits = self
                 .rrsig
                 .as_ref()

@@ -394,7 +394,7 @@ impl Dns {
             now,
         };
         let mut views = Vec::new();
-        let mut next = Some(name.clone());
+        let (mut next, none) = (Some(name.clone()), BTreeSet::new());
         // Aliases are judged at every server, then followed by a walk of their own.
         while let Some(target) = next.take() {
             if views.len() > ALIASES {
@@ -404,15 +404,16 @@ impl Dns {
                 );
                 return Ok(Outcome::of("no-record", State::Critical, &text));
             }
-            let wish = Wish {
-                target: &target,
-                scope: if views.is_empty() {
-                    wish.scope
-                } else {
-                    Scope::Host
+            let target = &target;
+            let wish = match views.is_empty() {
+                true => Wish { target, ..wish },
+                // Where an alias leads, only the name is wanted.
+                false => Wish {
+                    target,
+                    scope: Scope::Host,
+                    pins: &none,
+                    ..wish
                 },
-                pins: if views.is_empty() { &pins } else { &none() },
-                ..wish
             };
             match observe::observe(&walker, &wish) {
                 Ok(view) => {
@@ -528,11 +529,6 @@ pub fn everywhere(
 
 /// How many aliases are followed.
 const ALIASES: usize = 8;
-
-/// No names.
-fn none() -> BTreeSet<Name> {
-    BTreeSet::new()
-}
 
 #[cfg(test)]
 mod tests {

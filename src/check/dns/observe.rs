@@ -172,16 +172,11 @@ fn look(walker: &Walker, wish: &Wish, walk: Walk, apex: Name) -> View {
         None => Ok(()),
     };
     let mut seen = Seen {
-        zone: apex,
-        target: wish.target.clone(),
         steps: walk.steps,
         delegated: above.is_some(),
         parents,
-        servers: BTreeMap::new(),
-        sites: Vec::new(),
-        unasked: Vec::new(),
-        beyond: 0,
         chain,
+        ..Seen::new(apex, wish)
     };
     seen.name_servers(walker, wish, last);
     View::Seen(Box::new(seen))
@@ -204,27 +199,13 @@ fn alone(walker: &Walker, wish: &Wish) -> View {
     let mut replies = wish.servers.iter().filter_map(ask);
     let apex = replies.find_map(|it| soa_owner(&it, wish.target));
     let zone = apex.unwrap_or_else(|| wish.target.clone());
-    let mut seen = Seen {
-        zone,
-        target: wish.target.clone(),
-        steps: Vec::new(),
-        delegated: false,
-        parents: Vec::new(),
-        servers: BTreeMap::new(),
-        sites: Vec::new(),
-        unasked: Vec::new(),
-        beyond: 0,
-        chain: Ok(()),
-    };
-    let named = |it: &IpAddr| (it.to_string(), *it);
-    let places: Vec<(Name, IpAddr)> = wish
-        .servers
-        .iter()
-        .map(named)
-        .filter_map(|(name, address)| {
-            Some((Name::from_ascii(name.replace(':', "-")).ok()?, address))
-        })
-        .collect();
+    let mut seen = Seen::new(zone, wish);
+    // They go by their addresses, for want of names.
+    let places = wish.servers.iter().filter_map(|address| {
+        let name = address.to_string().replace(':', "-");
+        Some((Name::from_ascii(name).ok()?, *address))
+    });
+    let places: Vec<(Name, IpAddr)> = places.collect();
     seen.probe(walker, wish, &places);
     View::Seen(Box::new(seen))
 }
@@ -258,6 +239,22 @@ fn soa_owner(reply: &Reply, target: &Name) -> Option<Name> {
 const MOST_ADDRESSES: usize = 40;
 
 impl Seen {
+    /// Nothing is known of it yet.
+    fn new(zone: Name, wish: &Wish) -> Seen {
+        Seen {
+            zone,
+            target: wish.target.clone(),
+            steps: Vec::new(),
+            delegated: false,
+            parents: Vec::new(),
+            servers: BTreeMap::new(),
+            sites: Vec::new(),
+            unasked: Vec::new(),
+            beyond: 0,
+            chain: Ok(()),
+        }
+    }
+
     /// Finds all servers of the zone and asks each at every address.
     fn name_servers(&mut self, walker: &Walker, wish: &Wish, cut: &Cut) {
         let mut by_parent: BTreeSet<Name> = BTreeSet::new();

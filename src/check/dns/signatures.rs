@@ -8,6 +8,7 @@ use crate::model::state::State;
 use crate::net::dns::read::plain;
 use crate::net::dns::secure::{self, RrSet, Verdict};
 use hickory_proto::dnssec::rdata::{DNSKEY, DS};
+use std::net::IpAddr;
 
 /// What the parents vouch for.
 fn signers(seen: &Seen) -> Vec<DS> {
@@ -131,33 +132,41 @@ fn tags_of(keys: &[&DNSKEY]) -> String {
     tags(keys.iter().filter_map(|it| it.calculate_key_tag().ok()))
 }
 
-/// The good signatures of one server: what is left, of how much, over what, and its TTL.
-fn good<'s>(seen: &'s Seen, site: &'s Site, now: i64) -> Vec<(i64, i64, &'s RrSet)> {
-    let Some(set) = site.key_set() else {
-        return Vec::new();
-    };
-    let keys = set.keys();
-    let all: Vec<&DNSKEY> = keys.iter().collect();
-    let sets = std::iter::once(set).chain(sets(site));
-    let verdicts = sets.map(|it| (it, it.verdict(&all, &seen.zone, now)));
-    verdicts
-        .filter_map(|(set, verdict)| match verdict {
-            Verdict::Good { left, lifetime } => Some((left, lifetime, set)),
-            _ => None,
-        })
-        .collect()
+/// A good signature of one server.
+pub struct Lasting {
+    pub address: IpAddr,
+    /// Seconds that it has left, of so many.
+    pub left: f64,
+    pub lifetime: f64,
+    /// Over what, and how long caches keep that.
+    pub what: String,
+    pub ttl: u32,
 }
 
-/// The signature of which the smallest part is left: seconds left, lifetime, over what, and the TTL of that.
-pub fn shortest(seen: &Seen, now: i64) -> Option<(f64, f64, String, u32)> {
-    let all = seen.good().flat_map(|it| good(seen, it, now));
-    let part = |it: &(i64, i64, &RrSet)| it.0 as f64 / it.1.max(1) as f64;
-    let (left, lifetime, set) = all.min_by(|a, b| part(a).total_cmp(&part(b)))?;
-    let what = format!("{} {}", plain(&set.owner), set.kind);
-    Some((left as f64, lifetime.max(1) as f64, what, set.ttl()))
+/// The good signatures of all servers.
+pub fn lasting(seen: &Seen, now: i64) -> Vec<Lasting> {
+    let mut all = Vec::new();
+    for site in seen.good() {
+        let Some(set) = site.key_set() else { continue };
+        let keys = set.keys();
+        let keys: Vec<&DNSKEY> = keys.iter().collect();
+        for set in std::iter::once(set).chain(sets(site)) {
+            if let Verdict::Good { left, lifetime } = set.verdict(&keys, &seen.zone, now) {
+                all.push(Lasting {
+                    address: site.address,
+                    left: left as f64,
+                    lifetime: lifetime.max(1) as f64,
+                    what: format!("{} {}", plain(&set.owner), set.kind),
+                    ttl: set.ttl(),
+                });
+            }
+        }
+    }
+    all
 }
 
-/// What the shortest signature of one server has left.
-pub fn left(seen: &Seen, site: &Site, now: i64) -> Option<i64> {
-    good(seen, site, now).into_iter().map(|it| it.0).min()
+/// The one of which the smallest part is left.
+pub fn shortest(all: &[Lasting]) -> Option<&Lasting> {
+    let part = |it: &Lasting| it.left / it.lifetime;
+    all.iter().min_by(|a, b| part(a).total_cmp(&part(b)))
 }

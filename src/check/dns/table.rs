@@ -3,7 +3,7 @@
 use super::found::{Found, labels, said};
 use super::observe::Seen;
 use super::probe::{Answer, Site};
-use super::signatures;
+use super::signatures::Lasting;
 use crate::model::quantity;
 use crate::net::dns::read::plain;
 use crate::net::dns::walk::Step;
@@ -72,7 +72,7 @@ pub fn step_row(step: &Step) -> Vec<String> {
     ]
 }
 
-pub fn site_row(seen: &Seen, site: &Site, all: &[Found], now: i64) -> Vec<String> {
+pub fn site_row(seen: &Seen, site: &Site, all: &[Found], lasting: &[Lasting]) -> Vec<String> {
     let names: Vec<String> = site.names.iter().map(plain).collect();
     let mut codes: Vec<&str> = all
         .iter()
@@ -91,7 +91,8 @@ pub fn site_row(seen: &Seen, site: &Site, all: &[Found], now: i64) -> Vec<String
         _ => None,
     });
     let ttl = ttl.or(soa.map(|it| it.set.ttl()));
-    let left = signatures::left(seen, site, now);
+    let own = lasting.iter().filter(|it| it.address == site.address);
+    let left = own.map(|it| it.left).reduce(f64::min);
     vec![
         plain(&seen.zone),
         names.join(", "),
@@ -104,6 +105,6 @@ pub fn site_row(seen: &Seen, site: &Site, all: &[Found], now: i64) -> Vec<String
             String::new()
         },
         ttl.map_or(String::new(), |it| quantity::seconds(it.into())),
-        left.map_or(String::new(), |it| quantity::seconds(it as f64)),
+        left.map_or(String::new(), quantity::seconds),
     ]
 }
