@@ -3,7 +3,7 @@
 //! The program is one straight line, `argv → Plan → run → [Outcome] → triage → Report → format → bytes →
 //! exit code`, and a few constant tables: `check::TYPES` (what can be checked), `dropin::DROPINS` (whose
 //! command lines are accepted) and `format::FORMATS` (how a report is written). Modules look strictly
-//! downward: main > cli, manual > config, dropin, runner, discover > triage > plan > check > net, format > model;
+//! downward: main > cli, manual > config, dropin, runner, discover > triage > plan > check > host > net, format > model;
 //! `tests/layers.rs` keeps it so.
 
 mod check;
@@ -12,6 +12,7 @@ mod config;
 mod discover;
 mod dropin;
 mod format;
+mod host;
 mod manual;
 mod model;
 mod net;
@@ -24,6 +25,7 @@ use crate::cli::{AdHoc, Cli, Command, Exit, Lists, Options, Page, Schema};
 use crate::config::{Mistakes, Source};
 use crate::dropin::Dropin;
 use crate::format::{Failure, Format, Style};
+use crate::host::Roots;
 use crate::model::report::Report;
 use crate::model::state::State;
 use crate::plan::Plan;
@@ -244,8 +246,9 @@ fn run(
     let watched = io::stderr().is_terminal();
     let begin = Instant::now();
     let mut show = |progress: &Progress| show(progress, begin);
+    let shared = Arc::new(check::Run::new(env));
     let orders = Orders {
-        run: Arc::new(check::Run::new(env)),
+        run: shared.clone(),
         at,
         deadline,
         parallel,
@@ -253,6 +256,8 @@ fn run(
         stop: &stop,
     };
     let ran = runner::run(&plan, orders);
+    // What a check that was cut off has started must not go on without it.
+    shared.children.end();
     if watched && begin.elapsed() > QUIET {
         // Nobody minds when the progress line cannot be wiped.
         let _ = write!(io::stderr(), "\r\x1b[K");
@@ -297,6 +302,17 @@ fn env() -> check::Env {
             .collect(),
         host: host.nodename().to_string_lossy().into_owned(),
         exe: PathBuf::from("/proc/self/exe"),
+        roots: roots(),
+    }
+}
+
+/// Where /proc and /sys of the machine are to be looked at, which a container may have elsewhere.
+fn roots() -> Roots {
+    let default = Roots::default();
+    let given = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty());
+    Roots {
+        proc: given("KOSHU_PROC").map_or(default.proc, |it| Path::new(&it).into()),
+        sys: given("KOSHU_SYS").map_or(default.sys, PathBuf::from),
     }
 }
 

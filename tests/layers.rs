@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["triage"],
     &["plan"],
     &["check"],
+    &["host"],
     &["net", "format"],
     &["model"],
 ];

@@ -27,6 +27,7 @@ mod dns;
 mod hostile;
 mod http;
 mod pages;
+mod plugin;
 mod process;
 mod renewal;
 mod stores;

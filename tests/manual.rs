@@ -55,7 +55,7 @@ fn the_manual_has_every_type_and_key() {
         assert!(page.contains(word), "{word}");
     }
     let readme = file("README.md");
-    for kind in ["http", "cert", "dns", "tcp", "disk", "process"] {
+    for kind in ["http", "cert", "dns", "tcp", "disk", "process", "plugin"] {
         assert!(readme.contains(&format!("`{kind}`")), "README names {kind}");
     }
     assert!(file("CHANGELOG.md").contains("## Unreleased"));

@@ -1,14 +1,16 @@
 //! What can be checked: the trait of a check, what it is given, and the table of types.
 
-mod account;
 mod caa;
 pub mod cert;
 pub mod disk;
 pub mod dns;
 pub mod http;
+pub mod plugin;
 pub mod process;
 pub mod tcp;
 
+use crate::host::child::Children;
+use crate::host::{Roots, processes};
 use crate::model::metric::Usual;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::secret::Secret;
@@ -32,6 +34,7 @@ pub const TYPES: &[&Type] = &[
     &tcp::TYPE,
     &disk::TYPE,
     &process::TYPE,
+    &plugin::TYPE,
 ];
 
 /// One thing to look at: a struct whose fields are its keys in the list.
@@ -41,6 +44,11 @@ pub trait Check: Send + Sync {
     /// # Errors
     /// Only when it could not look; the runner makes that UNKNOWN.
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome>;
+
+    /// Whether it starts programs: such work takes CPU, so fewer of it is done at once than of waiting.
+    fn spawns(&self) -> bool {
+        false
+    }
 
     /// Keys that contradict each other, found at load.
     fn flaws(&self) -> Vec<Flaw> {
@@ -158,7 +166,11 @@ impl Context {
 pub struct Run {
     pub env: Env,
     pub trust: net::trust::Trust,
-    pub processes: process::Table,
+    /// Where the kernel shows itself.
+    pub roots: Roots,
+    pub processes: processes::Table,
+    /// Programs that checks have started.
+    pub children: Children,
     pub walks: net::dns::shared::Shared,
 }
 
@@ -166,7 +178,9 @@ impl Run {
     pub fn new(env: Env) -> Run {
         Run {
             trust: net::trust::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
-            processes: process::Table::default(),
+            roots: env.roots.clone(),
+            processes: processes::Table::default(),
+            children: Children::default(),
             walks: net::dns::shared::Shared::default(),
             env,
         }
@@ -181,6 +195,7 @@ pub struct Env {
     pub host: String,
     /// The file to start for helper processes.
     pub exe: PathBuf,
+    pub roots: Roots,
 }
 
 impl Env {

@@ -79,6 +79,8 @@ pub struct Source {
     pub base: PathBuf,
     /// Whether each line stands for a word of the command line.
     words: Option<Words>,
+    /// Who else may write what root reads here, as a message says it.
+    writable: Option<String>,
 }
 
 /// Which line of the text which word of the command line became.
@@ -151,7 +153,41 @@ fn source(path: &Path) -> Result<Source, Box<Mistake>> {
         ))
     })?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
-    Ok(Source::new(&name, text, base))
+    let writable = match rustix::process::geteuid().is_root() {
+        true => writable(path, &base),
+        false => None,
+    };
+    Ok(Source {
+        writable,
+        ..Source::new(&name, text, base)
+    })
+}
+
+/// Whether others than root may write a list, or put another in its place.
+fn writable(file: &Path, folder: &Path) -> Option<String> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    const STICKY: u32 = 0o1000;
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    [(file, "the list"), (folder, "the folder of the list")]
+        .into_iter()
+        .find_map(|(path, what)| {
+            let about = fs::metadata(path).ok()?;
+            let mode = about.permissions().mode();
+            let by_group = mode & 0o020 != 0 && about.gid() != 0;
+            let by_others = mode & 0o002 != 0;
+            // In a folder like /tmp nobody can replace what belongs to root.
+            let kept = about.is_dir() && mode & STICKY != 0;
+            match () {
+                () if about.uid() != 0 => Some(format!("{what} belongs to another user than root")),
+                () if (by_group || by_others) && !kept => {
+                    Some(format!("{what} can be written by others than root"))
+                }
+                () => None,
+            }
+        })
 }
 
 impl Source {
@@ -161,6 +197,7 @@ impl Source {
             text,
             base,
             words: None,
+            writable: None,
         }
     }
 
@@ -225,11 +262,19 @@ impl Wants {
 
     fn wants_plain(&self, key: &str) -> bool {
         let schema = (self.kind.schema)().to_value();
-        let kinds = &schema["properties"][key]["type"];
-        let plain =
-            |it: &serde_json::Value| matches!(it.as_str(), Some("integer" | "number" | "boolean"));
-        plain(kinds) || kinds.as_array().is_some_and(|it| it.iter().any(plain))
+        is_plain(&schema["properties"][key])
     }
+}
+
+/// Whether a schema is that of a number or a boolean, or of a list of them that need not be a list.
+fn is_plain(schema: &serde_json::Value) -> bool {
+    let plain =
+        |it: &serde_json::Value| matches!(it.as_str(), Some("integer" | "number" | "boolean"));
+    let kinds = &schema["type"];
+    let one = &schema["anyOf"][0];
+    plain(kinds)
+        || kinds.as_array().is_some_and(|it| it.iter().any(plain))
+        || (!one.is_null() && is_plain(one))
 }
 
 /// A string as a TOML basic string.

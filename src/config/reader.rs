@@ -1,6 +1,6 @@
 //! Reads the tables of one list into jobs; what is wrong is collected, so that all of it is told together.
 
-use crate::check::{self, Check, TYPES, Type};
+use crate::check::{self, Check, TYPES, Type, plugin};
 use crate::config::mistake::Mistake;
 use crate::config::{Common, Source, TIMEOUT};
 use crate::model::name;
@@ -191,6 +191,12 @@ impl<'l> Reader<'l> {
         let Some(kind) = self.kind(source, &header, &table) else {
             return;
         };
+        if let (Some(who), true) = (&source.writable, kind.name == plugin::TYPE.name) {
+            let message = format!("{who}, so it may not say which programs root runs");
+            let help = "take the right to write away, or run koshu as another user";
+            self.mistakes
+                .push(Mistake::at(source, header.clone(), &message).help(help));
+        }
         let target = target(kind, &table);
         let (common_keys, own_keys) = (check::keys::<Common>(), (kind.keys)());
         let (mut common, mut own) = (Vec::new(), Vec::new());
@@ -419,20 +425,31 @@ fn missing(error: &toml::de::Error) -> String {
     error.message().replace("missing field", "missing key")
 }
 
-/// The default name, "TYPE TARGET"; of a URL, without user information and query.
+/// The default name, "TYPE TARGET"; of a URL, without user information and query, of a command its program alone.
 fn target(kind: &Type, table: &DeTable) -> String {
-    let value = kind.targets.iter().find_map(|key| table.get(*key));
-    let target = value.and_then(|value| match value.get_ref() {
-        DeValue::Array(items) => items.first()?.get_ref().as_str(),
-        value => value.as_str(),
-    });
+    let found = kind
+        .targets
+        .iter()
+        .find_map(|key| Some((*key, table.get(*key)?)));
+    let target = found
+        .map(|it| it.1)
+        .and_then(|value| match value.get_ref() {
+            DeValue::Array(items) => items.first()?.get_ref().as_str(),
+            value => value.as_str(),
+        });
     match target {
         None => kind.name.to_owned(),
         Some(target) => {
             let target = text::without_userinfo(target);
-            let target = match target.contains("://") {
-                true => target.split(['?', '#']).next().unwrap_or_default(),
-                false => &target,
+            let target = match found {
+                Some(("command", _)) => {
+                    // `PASSWORD=… program` is a line for a shell.
+                    let mut words = target.split_whitespace();
+                    let program = words.find(|it| !it.contains('=')).unwrap_or_default();
+                    program.rsplit('/').next().unwrap_or_default()
+                }
+                _ if target.contains("://") => target.split(['?', '#']).next().unwrap_or_default(),
+                _ => &target,
             };
             format!("{} {target}", kind.name)
         }

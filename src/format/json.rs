@@ -78,8 +78,8 @@ struct Finding {
 struct Perf {
     #[serde(serialize_with = "finite")]
     value: Option<f64>,
-    /// `s`, `B`, `%` or empty.
-    unit: &'static str,
+    /// `s`, `B`, `%` or empty; of a wrapped plugin, whatever it prints.
+    unit: String,
     /// The Nagios range that judged it.
     warn: Option<String>,
     crit: Option<String>,
@@ -160,7 +160,7 @@ fn perf(metric: &Metric) -> Perf {
     let range = |ranges: &[_]| Metric::shown(ranges).map(|it| it.to_string());
     Perf {
         value: Some(metric.value),
-        unit: metric.unit.symbol(),
+        unit: metric.unit_symbol().to_owned(),
         warn: range(&metric.limits.warn),
         crit: range(&metric.limits.crit),
         min: metric.min,

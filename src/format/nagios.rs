@@ -1,6 +1,7 @@
 //! The output of a Nagios plugin: state and cause on the first line, perfdata once after the only `|`.
 
 use crate::format::{Failure, Style, headline};
+use crate::model::metric::Metric;
 use crate::model::quantity::Unit;
 use crate::model::report::{Entry, Report};
 use crate::model::state::State;
@@ -162,20 +163,21 @@ fn perfdata(report: &Report, style: &Style) -> (String, usize) {
         true => String::new(),
         false => format!("{}.", entry.label),
     };
-    let mut wishes: Vec<(usize, usize, &str, Unit)> = Vec::new();
+    let mut wishes: Vec<(usize, usize, &str, usize)> = Vec::new();
     for (index, entry) in report.entries.iter().enumerate() {
         let usual = entry.usual_metrics;
         let more = entry.outcome.metrics().iter();
         let more = more.filter(|metric| usual.iter().all(|it| it.0 != metric.label));
-        let more = more.map(|it| (it.label.as_str(), it.unit));
+        let more = more.map(|it| (it.label.as_str(), most(it)));
         let ranks = (0..usual.len()).chain(USUAL..);
-        let both = usual.iter().copied().chain(more);
+        let usual = usual.iter().map(|(label, unit)| (*label, widest(*unit)));
+        let both = usual.chain(more);
         wishes.extend(ranks.zip(both).map(|(rank, it)| (rank, index, it.0, it.1)));
     }
     wishes.sort_by_key(|it| it.0);
     let mut granted: HashSet<(usize, &str)> = HashSet::new();
-    for (_, index, label, unit) in wishes {
-        let cost = prefix(&report.entries[index]).len() + label.len() + widest(unit);
+    for (_, index, label, width) in wishes {
+        let cost = prefix(&report.entries[index]).len() + label.len() + width;
         if cost <= room {
             room -= cost;
             granted.insert((index, label));
@@ -186,8 +188,8 @@ fn perfdata(report: &Report, style: &Style) -> (String, usize) {
     for (index, entry) in report.entries.iter().enumerate() {
         let metrics = entry.outcome.metrics().iter();
         for metric in metrics.filter(|it| it.value.is_finite()) {
-            let item = format!("{}{metric}", prefix(entry));
-            let most = prefix(entry).len() + metric.label.len() + widest(metric.unit);
+            let item = metric.perfdata(&prefix(entry));
+            let most = prefix(entry).len() + metric.label.len() + most(metric);
             match granted.contains(&(index, metric.label.as_str())) && item.len() <= most {
                 true => items.push(item),
                 false => left_out += 1,
@@ -195,6 +197,15 @@ fn perfdata(report: &Report, style: &Style) -> (String, usize) {
         }
     }
     (items.join(" "), left_out)
+}
+
+/// The most bytes of a metric after its label. What a wrapped plugin prints has no usual width: it counts with
+/// some room for its value to grow, so that it does not come and go.
+fn most(metric: &Metric) -> usize {
+    match &metric.as_came {
+        Some(item) => (item.to_string().len() - item.label.len()).next_multiple_of(16) + 4,
+        None => widest(metric.unit),
+    }
 }
 
 /// More than any check has usual metrics.

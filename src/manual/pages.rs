@@ -60,7 +60,7 @@ pub fn command(command: clap::Command) -> String {
         (
             "ENVIRONMENT",
             &[
-                "SSL_CERT_FILE: root certificates instead of the system's. NO_COLOR: no colours. Variables that a list names as { env = \"NAME\" }.",
+                "SSL_CERT_FILE: root certificates instead of the system's. NO_COLOR: no colours. KOSHU_PROC, KOSHU_SYS: where /proc and /sys of the machine are, for a container that looks at it from inside. Variables that a list names as { env = \"NAME\" }.",
             ],
         ),
         (

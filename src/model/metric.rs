@@ -1,6 +1,7 @@
 //! A measured value together with the limits that judge it, so that state and perfdata cannot disagree.
 
 use crate::model::limits::Judges;
+use crate::model::perfdata::{Item, quoted};
 use crate::model::quantity::Unit;
 use crate::model::range::{Number, Range};
 use crate::model::state::State;
@@ -12,13 +13,15 @@ pub type Usual = (&'static str, Unit);
 /// What perfdata prints and what the limits judge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// snake_case, constant for its check whatever the state.
+    /// snake_case, constant for its check whatever the state; of a wrapped plugin, whatever it prints.
     pub label: String,
     pub value: f64,
     pub unit: Unit,
     pub limits: Judges,
     pub min: Option<f64>,
     pub max: Option<f64>,
+    /// How a wrapped plugin wrote it, so that no graph of it changes.
+    pub as_came: Option<Item>,
 }
 
 impl Metric {
@@ -31,7 +34,22 @@ impl Metric {
             limits: Judges::default(),
             min: Some(0.0),
             max: None,
+            as_came: None,
         }
+    }
+
+    /// The unit of measurement in perfdata.
+    pub fn unit_symbol(&self) -> &str {
+        match &self.as_came {
+            Some(item) => &item.unit,
+            None => self.unit.symbol(),
+        }
+    }
+
+    /// `label=…` as perfdata prints it, with something before the label.
+    pub fn perfdata(&self, prefix: &str) -> String {
+        let label = format!("{prefix}{}", self.label);
+        format!("{}={}", quoted(&label), self.fields())
     }
 
     /// The same metric judged by `limits`.
@@ -79,11 +97,11 @@ impl Metric {
     }
 }
 
-impl fmt::Display for Metric {
-    /// `label=value[unit];warn;crit;min;max` without trailing semicolons; a value that is no number prints nothing.
-    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        if !self.value.is_finite() {
-            return Ok(());
+impl Metric {
+    /// `value[unit];warn;crit;min;max` without trailing semicolons.
+    fn fields(&self) -> String {
+        if let Some(item) = &self.as_came {
+            return item.fields();
         }
         let range = |ranges: &[Range]| {
             Metric::shown(ranges)
@@ -103,13 +121,18 @@ impl fmt::Display for Metric {
             bound(self.max),
         ]
         .join(";");
-        let text = format!(
-            "{}={}{};{fields}",
-            self.label,
-            Number(self.value),
-            self.unit.symbol()
-        );
-        to.write_str(text.trim_end_matches(';'))
+        let text = format!("{}{};{fields}", Number(self.value), self.unit.symbol());
+        text.trim_end_matches(';').to_owned()
+    }
+}
+
+impl fmt::Display for Metric {
+    /// As [`Metric::perfdata`]; a value that is no number prints nothing.
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match self.value.is_finite() {
+            true => to.write_str(&self.perfdata("")),
+            false => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod metric;
 pub mod name;
 pub mod outcome;
 pub mod pattern;
+pub mod perfdata;
 pub mod quantity;
 pub mod range;
 pub mod report;

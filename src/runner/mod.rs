@@ -1,12 +1,14 @@
 //! Plan → outcomes: a pool of threads whose supervisor owns every deadline and waits for nobody.
 //!
-//! Workers are added only while none becomes free and this process leaves the CPU idle, so that waiting
-//! is never serial and work never stampedes. A check that is late is reported by name and its worker
+//! Workers are added only while none becomes free and the CPU is idle, so that waiting is never serial and work
+//! never stampedes: what waits for sockets and what starts programs have workers of their own. A check that is late is reported by name and its worker
 //! replaced; nothing is joined at the end.
 
 mod worker;
 
 use crate::check;
+use crate::host::Roots;
+use crate::host::kernel::{self, Ticks};
 use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::quantity;
 use crate::model::report::{Looked, Ran};
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-use worker::{Queue, Said, Shop, lock};
+use worker::{Lane, Said, Shop};
 
 /// How a plan is to be run.
 pub struct Orders<'o> {
@@ -46,12 +48,20 @@ pub struct Progress<'p> {
 
 /// How long after its deadline a check may still answer for itself.
 const GRACE: Duration = Duration::from_millis(100);
-/// How often the pool is looked after while jobs wait.
+/// How often workers that wait are looked after while jobs wait for them.
 const TICK: Duration = Duration::from_millis(2);
+/// How often workers that start programs are looked after; the machine counts its idle time in steps of 10 ms.
+const LONG_TICK: Duration = Duration::from_millis(60);
 /// How often a signal and the progress are looked after.
 const BEAT: Duration = Duration::from_millis(50);
 /// The most checks at once; more would need memory without being faster.
 const MOST: usize = 2048;
+/// The most programs at once.
+const MOST_PROGRAMS: usize = 256;
+/// What a program may need of memory; interpreters take some 20 MB.
+const PROGRAM_KIB: usize = 32 << 10;
+/// What a check over TLS may need of memory.
+const CHECK_KIB: usize = 400;
 /// So many workers begin, before anything is known of how long checks wait.
 const FEW: usize = 8;
 /// A worker's stack; only what is used takes memory.
@@ -96,10 +106,18 @@ struct Supervisor {
     alarms: BinaryHeap<Reverse<(Instant, usize, u32)>>,
     /// When a job is looked at again.
     again: BinaryHeap<Reverse<(Instant, usize, u32)>>,
+    crews: [Crew; Lane::ALL.len()],
+    done: usize,
+}
+
+/// The workers of a lane.
+struct Crew {
+    lane: Lane,
     workers: usize,
     most: usize,
-    done: usize,
+    /// How many jobs they have taken since the last tick.
     taken: usize,
+    tick: Tick,
 }
 
 impl Supervisor {
@@ -107,16 +125,31 @@ impl Supervisor {
         let begin = Instant::now();
         let end = begin + orders.deadline;
         let (tell, said) = mpsc::channel();
-        let shop = Shop {
-            jobs: plan.jobs.clone(),
-            queue: Queue::default(),
-            run: orders.run.clone(),
-            at: orders.at,
+        let last = begin + orders.deadline.saturating_sub(GRACE + GRACE / 2);
+        let shop = Shop::open(
+            plan.jobs.clone(),
+            orders.run.clone(),
+            orders.at,
             begin,
-            last: begin + orders.deadline.saturating_sub(GRACE + GRACE / 2),
+            last,
+        );
+        let crew = |lane: Lane| {
+            let jobs = shop.queued(lane);
+            let most = match (orders.parallel, lane) {
+                (Some(most), _) => most.max(1),
+                (None, _) if jobs <= FEW => FEW,
+                (None, Lane::Waiting) => room(&orders.run.roots, CHECK_KIB).min(MOST),
+                (None, Lane::Spawning) => room(&orders.run.roots, PROGRAM_KIB).min(MOST_PROGRAMS),
+            };
+            Crew {
+                lane,
+                workers: 0,
+                most,
+                taken: 0,
+                tick: Tick::now(lane, &orders.run.roots, jobs.saturating_sub(FEW)),
+            }
         };
-        let queued = (0..plan.jobs.len()).map(|job| (job, 1));
-        *lock(&shop.queue.jobs) = queued.collect();
+        let crews = Lane::ALL.map(crew);
         let task = || Task {
             stage: Stage::Waiting,
             first: None,
@@ -132,24 +165,21 @@ impl Supervisor {
             tell,
             alarms: BinaryHeap::new(),
             again: BinaryHeap::new(),
-            workers: 0,
-            most: match orders.parallel {
-                Some(most) => most.max(1),
-                None if plan.jobs.len() <= FEW => FEW,
-                None => room().min(MOST),
-            },
+            crews,
             done: 0,
-            taken: 0,
         }
     }
 
     /// Until every job is done, the deadline comes, or somebody wants it stopped.
     fn supervise(&mut self, orders: &mut Orders) -> Option<String> {
-        self.hire(FEW.min(self.tasks.len()).min(self.most));
-        let mut tick = Tick::now();
+        for lane in Lane::ALL {
+            let crew = self.crew(lane);
+            let few = FEW.min(crew.most);
+            self.hire(lane, few.min(self.shop.queued(lane)));
+        }
         let mut beat = Instant::now();
         while self.done < self.tasks.len() {
-            if self.workers == 0 {
+            if self.crews.iter().all(|it| it.workers == 0) {
                 return Some("no thread could be started".to_owned());
             }
             let now = Instant::now();
@@ -165,8 +195,7 @@ impl Supervisor {
                     tell(&self.progress());
                 }
             }
-            let queued = !lock(&self.shop.queue.jobs).is_empty();
-            let wake = self.wake(queued, beat);
+            let wake = self.wake(beat);
             match self.said.recv_timeout(wake.saturating_duration_since(now)) {
                 Ok(first) => {
                     self.hear(first);
@@ -178,19 +207,22 @@ impl Supervisor {
             }
             self.report_late();
             self.look_again();
-            if queued && tick.since.elapsed() >= TICK {
-                self.grow(&tick);
-                self.taken = 0;
-                tick = Tick::now();
+            for lane in Lane::ALL {
+                self.grow(lane);
             }
         }
         None
     }
 
-    fn wake(&self, queued: bool, beat: Instant) -> Instant {
+    fn crew(&mut self, lane: Lane) -> &mut Crew {
+        &mut self.crews[lane as usize]
+    }
+
+    fn wake(&self, beat: Instant) -> Instant {
         let alarm = self.alarms.peek().map(|it| it.0.0);
         let again = self.again.peek().map(|it| it.0.0);
-        let tick = queued.then(|| Instant::now() + TICK);
+        let queued = self.crews.iter().filter(|it| self.shop.queued(it.lane) > 0);
+        let tick = queued.map(|it| it.tick.since + it.tick.length()).min();
         [alarm, again, tick, Some(beat), Some(self.end)]
             .into_iter()
             .flatten()
@@ -201,7 +233,8 @@ impl Supervisor {
     fn hear(&mut self, said: Said) {
         match said {
             Said::Started { job, at } => {
-                self.taken += 1;
+                let lane = Lane::of(&self.shop.jobs[job]);
+                self.crew(lane).taken += 1;
                 let until = self.shop.deadline(job, at);
                 let task = &mut self.tasks[job];
                 let look = task.before.len() as u32 + 1;
@@ -237,7 +270,7 @@ impl Supervisor {
                     true => "no answer when the run had to end".to_owned(),
                     false => "no answer, not even when its time was up".to_owned(),
                 };
-                self.hire(1);
+                self.hire(Lane::of(&self.shop.jobs[job]), 1);
                 self.ended(
                     job,
                     self.shop.verdict(job, until, Ok(Ok(Outcome::late(&text)))),
@@ -276,29 +309,39 @@ impl Supervisor {
                 return;
             }
             self.again.pop();
-            self.shop.queue.push(job, look);
+            self.shop.push(job, look);
         }
     }
 
-    /// Doubles the workers when most of them did not become free since the last tick and it was not
-    /// for want of CPU.
-    fn grow(&mut self, tick: &Tick) {
-        let waiting = self.taken < self.workers / 2;
-        if waiting && tick.idle() {
-            let queued = lock(&self.shop.queue.jobs).len();
-            let room = self.most.saturating_sub(self.workers);
-            self.hire(self.workers.min(queued).min(room));
+    /// Doubles the workers of a lane when most of them did not become free since the last tick and it was
+    /// not for want of CPU.
+    fn grow(&mut self, lane: Lane) {
+        let queued = self.shop.queued(lane);
+        let shop = self.shop.clone();
+        let crew = self.crew(lane);
+        if crew.tick.since.elapsed() < crew.tick.length() {
+            return;
         }
+        let now = Tick::now(lane, &shop.run.roots, queued);
+        let waiting = crew.taken < crew.workers / 2;
+        let more = match queued > 0 && waiting && crew.tick.idle_until(&now) {
+            true => crew.workers.min(queued),
+            false => 0,
+        };
+        let more = more.min(crew.most.saturating_sub(crew.workers));
+        crew.taken = 0;
+        crew.tick = now;
+        self.hire(lane, more);
     }
 
-    fn hire(&mut self, count: usize) {
+    fn hire(&mut self, lane: Lane, count: usize) {
         for _ in 0..count {
             let (shop, tell) = (self.shop.clone(), self.tell.clone());
             let hired = thread::Builder::new()
                 .stack_size(STACK)
-                .spawn(move || shop.work(&tell));
+                .spawn(move || shop.work(lane, &tell));
             match hired {
-                Ok(_) => self.workers += 1,
+                Ok(_) => self.crew(lane).workers += 1,
                 // Those that are there do the work, only later.
                 Err(_) => return,
             }
@@ -348,31 +391,64 @@ impl Supervisor {
     }
 }
 
-/// A moment, and the CPU time that this process had used at it.
+/// A moment, and the CPU time that had been used at it.
 struct Tick {
     since: Instant,
-    cpu: Duration,
+    used: Used,
+}
+
+/// CPU time that says whether there is some left.
+enum Used {
+    /// Of this process: what waits for sockets uses nothing beside it.
+    Own(Duration),
+    /// Of the whole machine, as it counts the programs that were started; `None` where it does not tell.
+    All(Option<Ticks>),
 }
 
 impl Tick {
-    fn now() -> Tick {
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    /// Now, while so many jobs wait; where few do, the machine need not be asked.
+    fn now(lane: Lane, roots: &Roots, queued: usize) -> Tick {
+        let used = match lane {
+            Lane::Waiting => {
+                let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+                Used::Own(Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32))
+            }
+            Lane::Spawning if queued == 0 => Used::All(None),
+            Lane::Spawning => Used::All(kernel::ticks(roots).ok()),
+        };
         Tick {
             since: Instant::now(),
-            cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32),
+            used,
         }
     }
 
-    /// Whether this process has used less than a quarter of the machine since.
-    fn idle(&self) -> bool {
-        let now = Tick::now();
-        let cores = thread::available_parallelism().map_or(1, usize::from) as u32;
-        (now.cpu - self.cpu) * 4 < (now.since - self.since) * cores
+    /// How long it is until the next.
+    fn length(&self) -> Duration {
+        match self.used {
+            Used::Own(_) => TICK,
+            Used::All(_) => LONG_TICK,
+        }
+    }
+
+    /// Whether this process has used less than a quarter of the machine since, or programs have left half of
+    /// it idle.
+    fn idle_until(&self, now: &Tick) -> bool {
+        match (&self.used, &now.used) {
+            (Used::Own(before), Used::Own(after)) => {
+                let cores = thread::available_parallelism().map_or(1, usize::from) as u32;
+                (*after - *before) * 4 < (now.since - self.since) * cores
+            }
+            (Used::All(Some(before)), Used::All(Some(after))) => {
+                after.since(before).is_none_or(|it| it.busy < 50.0)
+            }
+            // Where nobody tells, waiting is taken for waiting.
+            _ => true,
+        }
     }
 }
 
-/// How many checks this machine can hold at once, by open files and by free memory.
-fn room() -> usize {
+/// How many checks that need so much memory this machine can hold at once, by open files and by free memory.
+fn room(roots: &Roots, kib_each: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum || limit.maximum.is_none() {
@@ -382,16 +458,10 @@ fn room() -> usize {
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let files = usize::try_from(files.saturating_sub(32) / 2).unwrap_or(usize::MAX);
-    let memory = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find(|it| it.starts_with("MemAvailable:"))?;
-            line.split_whitespace().nth(1)?.parse::<usize>().ok()
-        });
-    // A check over TLS holds up to 400 KiB; half of what is free belongs to others.
-    files
-        .min(memory.map_or(usize::MAX, |kib| kib / 2 / 400))
-        .max(4)
+    let memory = kernel::memory(roots).map_or(u64::MAX, |it| it.available);
+    let memory = usize::try_from(memory / 1024).unwrap_or(usize::MAX);
+    // Half of what is free belongs to others.
+    files.min(memory / 2 / kib_each).max(4)
 }
 
 #[cfg(test)]

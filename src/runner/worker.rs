@@ -27,15 +27,33 @@ pub enum Said {
 
 /// The jobs that wait for a worker.
 #[derive(Default)]
-pub struct Queue {
-    pub jobs: Mutex<VecDeque<(usize, u32)>>,
+struct Queue {
+    jobs: Mutex<VecDeque<(usize, u32)>>,
     more: Condvar,
+}
+
+/// Which workers do a job: those that wait, of which there may be very many, or those that start programs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lane {
+    Waiting,
+    Spawning,
+}
+
+impl Lane {
+    pub const ALL: [Lane; 2] = [Lane::Waiting, Lane::Spawning];
+
+    pub fn of(job: &Job) -> Lane {
+        match job.check.spawns() {
+            true => Lane::Spawning,
+            false => Lane::Waiting,
+        }
+    }
 }
 
 /// What workers have in common.
 pub struct Shop {
     pub jobs: Vec<Job>,
-    pub queue: Queue,
+    queues: [Queue; Lane::ALL.len()],
     pub run: Arc<check::Run>,
     pub at: SystemTime,
     pub begin: Instant,
@@ -44,7 +62,7 @@ pub struct Shop {
 }
 
 impl Queue {
-    pub fn push(&self, job: usize, look: u32) {
+    fn push(&self, job: usize, look: u32) {
         lock(&self.jobs).push_back((job, look));
         self.more.notify_one();
     }
@@ -63,10 +81,46 @@ impl Queue {
 }
 
 impl Shop {
+    /// All jobs wait for their first look.
+    pub fn open(
+        jobs: Vec<Job>,
+        run: Arc<check::Run>,
+        at: SystemTime,
+        begin: Instant,
+        last: Instant,
+    ) -> Shop {
+        let shop = Shop {
+            jobs,
+            queues: Default::default(),
+            run,
+            at,
+            begin,
+            last,
+        };
+        for job in 0..shop.jobs.len() {
+            shop.push(job, 1);
+        }
+        shop
+    }
+
+    /// Lets a job wait for a worker.
+    pub fn push(&self, job: usize, look: u32) {
+        self.queue(Lane::of(&self.jobs[job])).push(job, look);
+    }
+
+    /// How many jobs of a lane wait for a worker.
+    pub fn queued(&self, lane: Lane) -> usize {
+        lock(&self.queue(lane).jobs).len()
+    }
+
+    fn queue(&self, lane: Lane) -> &Queue {
+        &self.queues[lane as usize]
+    }
+
     /// The life of a worker, which ends with the process.
-    pub fn work(&self, tell: &Sender<Said>) {
+    pub fn work(&self, lane: Lane, tell: &Sender<Said>) {
         loop {
-            let (job, look) = self.queue.pop();
+            let (job, look) = self.queue(lane).pop();
             let at = Instant::now();
             if at >= self.last {
                 // What cannot be answered any more is not begun; the supervisor accounts for it.

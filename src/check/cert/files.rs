@@ -3,7 +3,7 @@
 use super::chain::Found;
 use super::{Cert, described, ends};
 use crate::check::Context;
-use crate::check::account::unreadable;
+use crate::host::account::unreadable;
 use crate::model::list::List;
 use crate::model::metric::Metric;
 use crate::model::outcome::{Outcome, UNKNOWN};

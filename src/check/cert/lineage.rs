@@ -1,7 +1,7 @@
 //! Where ACME clients keep what they were issued: the folders of certbot, acme.sh and lego.
 
 use super::renewal::Challenge;
-use crate::check::account::unreadable;
+use crate::host::account::unreadable;
 use crate::net::x509::Certificate;
 use anyhow::anyhow;
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Asks file systems that may never answer in a process of its own, because a thread that hangs in
 //! the kernel would keep koshu's output open past its deadline.
 
-use super::{Mount, Space};
+use super::Space;
+use crate::host::mounts::Mount;
 use crate::net;
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,9 +1,9 @@
 //! `disk`: file systems have room left, counted as df counts; one that never answers costs only itself.
 
 pub mod helper;
-mod mounts;
 
 use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::host::mounts::{self, Mount};
 use crate::model::limits::{Free, Limits, Share, Used};
 use crate::model::list::List;
 use crate::model::metric::Metric;
@@ -12,7 +12,6 @@ use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use helper::Answer;
-use mounts::Mount;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -138,7 +137,7 @@ impl Check for Disk {
 
 impl Disk {
     fn observe(&self, cx: &Context) -> anyhow::Result<Vec<Seen>> {
-        let mounts = mounts::read()?;
+        let mounts = mounts::read(&cx.run.roots)?;
         let wanted: Vec<(PathBuf, Mount)> = match &self.path {
             None => mounts::real(&mounts)
                 .into_iter()

@@ -1,8 +1,8 @@
 //! `process`: the processes that should run do, in the right number, and none of them is out of bounds.
 
-mod table;
-
-use crate::check::{Check, Context, Flaw, Type, account, flaw};
+use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::host::account;
+use crate::host::processes::{Processes, Running, own};
 use crate::model::limits::{Age, Count, Judges, Limits, Memory, Share};
 use crate::model::metric::Metric;
 use crate::model::name;
@@ -12,14 +12,11 @@ use crate::model::quantity::{self, Unit};
 use crate::model::range::Range;
 use crate::model::state::State;
 use serde::Deserialize;
-use table::{Processes, Running, own};
-
-pub use table::Table;
 
 pub const TYPE: Type = Type::of::<Process>(
     "process",
     &["match", "args"],
-    include_str!("../../../checks/process.toml"),
+    include_str!("../../checks/process.toml"),
     &[
         ("count", Unit::None),
         ("memory", Unit::Bytes),
@@ -79,7 +76,7 @@ const STATES: &str = "RSDZTtWXxKPI";
 
 impl Check for Process {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
-        let processes = cx.run.processes.read()?;
+        let processes = cx.run.processes.read(&cx.run.roots)?;
         let matches = self.observe(processes)?;
         Ok(self.judge(&matches, processes.uptime))
     }

@@ -1,7 +1,7 @@
 //! The mount table, read without touching any file system (proc(5), mountinfo).
 
-use anyhow::{Context, anyhow};
-use std::fs;
+use crate::host::Roots;
+use anyhow::anyhow;
 use std::path::{Path, PathBuf};
 
 /// One line of the mount table.
@@ -100,10 +100,8 @@ impl Mount {
 ///
 /// # Errors
 /// Without /proc.
-pub fn read() -> anyhow::Result<Vec<Mount>> {
-    let table = "/proc/self/mountinfo";
-    let bytes = fs::read(table).with_context(|| format!("cannot read {table}"))?;
-    let text = String::from_utf8_lossy(&bytes);
+pub fn read(roots: &Roots) -> anyhow::Result<Vec<Mount>> {
+    let text = roots.read(&format!("{}/mountinfo", roots.leader()))?;
     Ok(text.lines().filter_map(parse).collect())
 }
 

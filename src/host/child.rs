@@ -1,0 +1,324 @@
+//! Programs that are run for a check: in a process group of their own, never longer than they may, and
+//! nothing of them left behind.
+
+use crate::net;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit,
+    kill_process_group, pidfd_open, prlimit, waitid,
+};
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// The groups that are alive, so that none outlives koshu.
+pub struct Children {
+    /// Closed when the run ends: nothing is started after that.
+    closed: RwLock<bool>,
+    alive: Mutex<HashSet<Pid>>,
+    /// The open files that this process was given; programs get no more, because old ones close all of them.
+    files: Rlimit,
+}
+
+impl Default for Children {
+    fn default() -> Children {
+        Children {
+            closed: RwLock::default(),
+            alive: Mutex::default(),
+            files: getrlimit(Resource::Nofile),
+        }
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum How {
+    Exit(i32),
+    /// Killed by a signal that was not ours.
+    Signal(i32),
+    /// It was killed when its time was up.
+    Late,
+}
+
+/// What became of a program.
+#[derive(Debug)]
+pub struct Ended {
+    pub how: How,
+    pub out: Kept,
+    pub err: Kept,
+    pub took: Duration,
+}
+
+/// What of an output was kept, and how many bytes more there were.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub bytes: Vec<u8>,
+    pub more: u64,
+}
+
+impl Kept {
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
+    }
+}
+
+/// What happens to processes that a program leaves in its group when it exits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Leftovers {
+    Kill,
+    Keep,
+}
+
+/// The most that is kept of each output.
+pub const KEPT: usize = 256 << 10;
+/// How long outputs are read on after the program has exited.
+const DRAIN: Duration = Duration::from_millis(100);
+/// How long it has between SIGTERM and SIGKILL.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+/// How often a program is looked at where the kernel cannot tell that it has ended (before Linux 5.3).
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Children {
+    /// Runs a program until it exits or `deadline`, without input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(
+        &self,
+        mut command: Command,
+        deadline: Instant,
+        leftovers: Leftovers,
+    ) -> io::Result<Ended> {
+        let begin = Instant::now();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut running = self.start(command)?;
+        let left = running.watch(deadline);
+        let how = match left {
+            true => None,
+            false => {
+                running.signal(Signal::TERM);
+                running.watch(Instant::now() + LAST_WORDS);
+                Some(How::Late)
+            }
+        };
+        if how.is_some() || leftovers == Leftovers::Kill {
+            running.signal(Signal::KILL);
+        }
+        if how.is_some() {
+            running.watch(Instant::now() + LAST_WORDS);
+        }
+        let status = running.child.try_wait()?;
+        lock(&self.alive).remove(&running.pid);
+        let how = how.unwrap_or(match status.map(|it| (it.code(), it.signal())) {
+            Some((Some(code), _)) => How::Exit(code),
+            Some((None, Some(signal))) => How::Signal(signal),
+            _ => How::Late,
+        });
+        Ok(Ended {
+            how,
+            out: running.out.kept,
+            err: running.err.kept,
+            took: begin.elapsed(),
+        })
+    }
+
+    fn start(&self, mut command: Command) -> io::Result<Running> {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Err(io::Error::other("the run has ended"));
+        }
+        let mut child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        lock(&self.alive).insert(pid);
+        if getrlimit(Resource::Nofile) != self.files {
+            // Where it is not allowed, the program has more open files than it was meant to.
+            let _ = prlimit(Some(pid), Resource::Nofile, self.files);
+        }
+        Ok(Running {
+            pid,
+            pidfd: pidfd_open(pid, PidfdFlags::empty()).ok(),
+            out: Pipe::new(child.stdout.take().map(OwnedFd::from))?,
+            err: Pipe::new(child.stderr.take().map(OwnedFd::from))?,
+            child,
+        })
+    }
+
+    /// Kills whatever still runs, and lets nothing be started any more.
+    pub fn end(&self) {
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
+        for pid in lock(&self.alive).drain() {
+            // It may have gone by itself.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Running {
+    child: Child,
+    pid: Pid,
+    /// Readable when the program has ended.
+    pidfd: Option<OwnedFd>,
+    out: Pipe,
+    err: Pipe,
+}
+
+impl Running {
+    /// Reads both outputs until the program has exited and they are empty; false when `until` came first.
+    fn watch(&mut self, until: Instant) -> bool {
+        let mut drained: Option<Instant> = None;
+        let mut exited = false;
+        loop {
+            let more = self.out.read() | self.err.read();
+            exited = exited || self.has_exited();
+            let now = Instant::now();
+            if exited {
+                let end = *drained.get_or_insert((now + DRAIN).min(until));
+                if (self.out.is_closed() && self.err.is_closed()) || now >= end {
+                    return true;
+                }
+            } else if now >= until {
+                return false;
+            }
+            if more {
+                continue;
+            }
+            let wake = drained.unwrap_or(until);
+            let wait = match (&self.pidfd, exited) {
+                (None, false) => net::left(wake).min(LOOK),
+                _ => net::left(wake),
+            };
+            let mut polled: Vec<PollFd> = Vec::with_capacity(3);
+            let pidfd = self.pidfd.as_ref().filter(|_| !exited);
+            let ends: [Option<BorrowedFd>; 3] = [
+                pidfd.map(AsFd::as_fd),
+                self.out.open.as_ref().map(AsFd::as_fd),
+                self.err.open.as_ref().map(AsFd::as_fd),
+            ];
+            for end in ends.iter().flatten() {
+                polled.push(PollFd::new(end, PollFlags::IN));
+            }
+            let wait = Timespec::try_from(wait).unwrap_or_default();
+            // An interrupted wait is only a shorter one.
+            let _ = poll(&mut polled, Some(&wait));
+        }
+    }
+
+    /// Whether the program has exited; it stays a zombie, so that its group's number is not given away.
+    fn has_exited(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(self.pid), options) {
+            Ok(status) => status.is_some(),
+            Err(_) => true,
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // A group without members needs no signal.
+        let _ = kill_process_group(self.pid, signal);
+    }
+}
+
+/// Our end of an output.
+struct Pipe {
+    open: Option<std::fs::File>,
+    kept: Kept,
+}
+
+impl Pipe {
+    fn new(end: Option<OwnedFd>) -> io::Result<Pipe> {
+        if let Some(end) = &end {
+            let flags = rustix::fs::fcntl_getfl(end)?;
+            rustix::fs::fcntl_setfl(end, flags | OFlags::NONBLOCK)?;
+        }
+        Ok(Pipe {
+            open: end.map(std::fs::File::from),
+            kept: Kept::default(),
+        })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Takes what is there; whether there may be more at once.
+    fn read(&mut self) -> bool {
+        let Some(open) = &mut self.open else {
+            return false;
+        };
+        let mut buffer = [0; 64 << 10];
+        match open.read(&mut buffer) {
+            Ok(0) => {
+                self.open = None;
+                false
+            }
+            Ok(count) => {
+                let room = KEPT.saturating_sub(self.kept.bytes.len()).min(count);
+                self.kept.bytes.extend_from_slice(&buffer[..room]);
+                self.kept.more += (count - room) as u64;
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(_) => {
+                self.open = None;
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str, millis: u64) -> Ended {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        let deadline = Instant::now() + Duration::from_millis(millis);
+        let children = Children::default();
+        let ended = children.run(command, deadline, Leftovers::Kill);
+        assert!(lock(&children.alive).is_empty());
+        ended.expect("a shell")
+    }
+
+    #[test]
+    fn both_outputs_and_the_code_are_kept() {
+        let ended = run("echo one; echo two >&2; exit 7", 10_000);
+        assert_eq!(ended.how, How::Exit(7));
+        assert_eq!((&*ended.out.text(), &*ended.err.text()), ("one\n", "two\n"));
+    }
+
+    #[test]
+    fn a_signal_is_told_by_its_number() {
+        assert_eq!(run("kill -SEGV $$", 10_000).how, How::Signal(11));
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted() {
+        let ended = run("head -c 300000 /dev/zero", 10_000);
+        assert_eq!(ended.out.bytes.len(), KEPT);
+        assert_eq!(ended.out.more, 300_000 - KEPT as u64);
+    }
+
+    #[test]
+    fn nothing_is_started_after_the_end() {
+        let children = Children::default();
+        children.end();
+        let far = Instant::now() + Duration::from_secs(5);
+        let ended = children.run(Command::new("/bin/true"), far, Leftovers::Kill);
+        assert!(ended.is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! What listens on this machine: the sockets of /proc/net and the processes that hold them (proc(5)).
+
+use crate::host::Roots;
+use crate::host::processes::Processes;
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The transport of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+impl Transport {
+    pub fn word(self) -> &'static str {
+        match self {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        }
+    }
+}
+
+/// A socket that waits for anybody to come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    pub transport: Transport,
+    pub at: SocketAddr,
+    inode: u64,
+}
+
+/// All listening TCP sockets and unconnected UDP sockets.
+///
+/// # Errors
+/// When not even /proc/net/tcp can be read.
+pub fn listeners(roots: &Roots) -> anyhow::Result<Vec<Listener>> {
+    let net = format!("{}/net", roots.leader());
+    let mut all = parse(Transport::Tcp, &roots.read(&format!("{net}/tcp"))?);
+    for (transport, name) in [
+        (Transport::Tcp, "tcp6"),
+        (Transport::Udp, "udp"),
+        (Transport::Udp, "udp6"),
+    ] {
+        // A kernel without IPv6 has no such file.
+        let text = roots.read(&format!("{net}/{name}")).unwrap_or_default();
+        all.extend(parse(transport, &text));
+    }
+    all.sort_by_key(|it| (it.transport, it.at.port(), it.at.ip()));
+    Ok(all)
+}
+
+fn parse(transport: Transport, text: &str) -> Vec<Listener> {
+    let listening = match transport {
+        Transport::Tcp => "0A",
+        Transport::Udp => "07",
+    };
+    let socket = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let local = fields.next()?;
+        let remote = fields.next()?;
+        if fields.next()? != listening || !remote.ends_with(":0000") {
+            return None;
+        }
+        Some(Listener {
+            transport,
+            at: address(local)?,
+            inode: fields.nth(5)?.parse().ok()?,
+        })
+    };
+    text.lines().skip(1).filter_map(socket).collect()
+}
+
+/// `0100007F:0016`: each 32 bits of the address in the machine's own byte order.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let words: Option<Vec<[u8; 4]>> = ip
+        .as_bytes()
+        .chunks(8)
+        .map(|it| {
+            let word = u32::from_str_radix(std::str::from_utf8(it).ok()?, 16).ok()?;
+            Some(word.to_ne_bytes())
+        })
+        .collect();
+    let ip = match words?[..] {
+        [one] => IpAddr::V4(Ipv4Addr::from(one)),
+        [a, b, c, d] => {
+            let bytes: [u8; 16] = [a, b, c, d].concat().try_into().ok()?;
+            IpAddr::V6(Ipv6Addr::from(bytes))
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// Who holds each listener, as "nginx (pid 812)"; a socket whose holder may not be seen has none.
+pub fn holders(processes: &Processes, listeners: &[Listener]) -> HashMap<u64, String> {
+    let wanted: HashMap<String, u64> = listeners
+        .iter()
+        .map(|it| (format!("socket:[{}]", it.inode), it.inode))
+        .collect();
+    let mut holders = HashMap::new();
+    for process in &processes.all {
+        // Other users' files are seen by root alone.
+        for file in fs::read_dir(process.file("fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let Ok(target) = fs::read_link(file.path()) else {
+                continue;
+            };
+            if let Some(inode) = target.to_str().and_then(|it| wanted.get(it)) {
+                holders
+                    .entry(*inode)
+                    .or_insert_with(|| format!("{} (pid {})", process.name(), process.pid));
+            }
+        }
+        if holders.len() == wanted.len() {
+            break;
+        }
+    }
+    holders
+}
+
+impl Listener {
+    /// Who holds it.
+    pub fn holder<'h>(&self, holders: &'h HashMap<u64, String>) -> Option<&'h str> {
+        holders.get(&self.inode).map(String::as_str)
+    }
+
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        let ip = self.at.ip();
+        match ip {
+            IpAddr::V6(v6) => v6
+                .to_ipv4_mapped()
+                .map_or(v6.is_loopback(), |it| it.is_loopback()),
+            IpAddr::V4(v4) => v4.is_loopback(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000   114        0 19207 1 0 100 0 0 10 0
+   1: 0100007F:1538 0100007F:E1C2 01 00000000:00000000 00:00000000 00000000   114        0 19299 1 0 100 0 0 10 0
+   2: garbage
+";
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn only_what_listens_is_read() {
+        let all = parse(Transport::Tcp, TCP);
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].at.to_string(), "127.0.0.1:5432");
+        assert_eq!(all[0].inode, 19207);
+        assert!(all[0].is_local());
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn addresses_of_ipv6_are_four_words() {
+        let all = address("00000000000000000000000001000000:0035");
+        assert_eq!(all.expect("an address").to_string(), "[::1]:53");
+        assert!(address("0100:0035").is_some_and(|it| it.port() == 53));
+        assert!(address("x:y").is_none());
+    }
+}
