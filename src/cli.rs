@@ -35,6 +35,8 @@ pub enum Command {
         /// A type as `http`, or a finding as `expired`; nothing for an overview
         topic: Option<String>,
     },
+    /// Vouch for a check of type review, which only a person can look at
+    Attest(Attest),
     /// Print the JSON Schema of lists, or of the report that --format json prints
     Schema {
         #[arg(value_enum, default_value = "list")]
@@ -82,6 +84,23 @@ pub struct Run {
 }
 
 #[derive(Debug, Args)]
+pub struct Attest {
+    /// The name of the check
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Who vouches for it
+    #[arg(long, value_name = "WHO")]
+    pub by: String,
+    /// What was done and seen
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    #[command(flatten)]
+    pub lists: Lists,
+    #[command(flatten)]
+    pub history: History,
+}
+
+#[derive(Debug, Args)]
 pub struct Lists {
     /// A list, or a directory of *.toml lists; can be repeated [default: /etc/koshu]
     #[arg(short = 'c', long = "config", value_name = "PATH")]
@@ -110,12 +129,19 @@ pub struct Options {
     /// At most so many checks at once [default: what open files and memory allow, at most 2048]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub parallel: Option<u32>,
-    /// Where to keep history: none, which is all there is so far
-    #[arg(long, value_name = "PATH", value_parser = ["none"])]
-    pub state: Option<String>,
+    #[command(flatten)]
+    pub history: History,
     /// The most bytes that the nagios format prints
     #[arg(long, value_name = "N", default_value_t = Style::MAX_BYTES as u32, value_parser = clap::value_parser!(u32).range(80..=16_777_216))]
     pub max_bytes: u32,
+}
+
+// Where history is; a doc comment would become the help text of the command.
+#[derive(Debug, Args)]
+pub struct History {
+    /// The file of what earlier runs saw, or none [default: in $STATE_DIRECTORY, /var/lib/koshu, or the user's ~/.local/state/koshu]
+    #[arg(long, value_name = "PATH")]
+    pub state: Option<PathBuf>,
 }
 
 fn formats() -> PossibleValuesParser {
@@ -185,20 +211,25 @@ pub fn command() -> clap::Command {
 
 /// The subcommand of one type.
 fn ad_hoc(kind: &Type) -> clap::Command {
-    let target = kind.targets[0];
+    let explained = format!("koshu explain {} shows them", kind.name);
+    let (names, help, about) = match kind.targets.first() {
+        Some(target) => (
+            vec!["TARGET", "KEY=VALUE"],
+            format!("The {target} first, then keys as in a list; {explained}"),
+            format!(": TARGET is its {}", target.to_uppercase()),
+        ),
+        None => (
+            vec!["KEY=VALUE"],
+            format!("Keys as in a list; {explained}"),
+            String::new(),
+        ),
+    };
     let words = Arg::new("words")
-        .value_names(["TARGET", "KEY=VALUE"])
+        .value_names(names)
         .num_args(0..)
-        .help(format!(
-            "The {target} first, then keys as in a list; koshu explain {} shows them",
-            kind.name
-        ));
+        .help(help);
     let command = clap::Command::new(kind.name)
-        .about(format!(
-            "Run one {} check: TARGET is its {}",
-            kind.name,
-            target.to_uppercase()
-        ))
+        .about(format!("Run one {} check{about}", kind.name))
         .arg(words);
     Options::augment_args(command)
 }

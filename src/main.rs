@@ -3,7 +3,7 @@
 //! The program is one straight line, `argv → Plan → run → [Outcome] → triage → Report → format → bytes →
 //! exit code`, and a few constant tables: `check::TYPES` (what can be checked), `dropin::DROPINS` (whose
 //! command lines are accepted) and `format::FORMATS` (how a report is written). Modules look strictly
-//! downward: main > cli, manual > config, dropin, runner, discover > triage > plan > check > host > net, format > model;
+//! downward: main > cli, manual > config, dropin, runner, discover > triage, history > plan > check > host > net, format > model;
 //! `tests/layers.rs` keeps it so.
 
 mod check;
@@ -12,6 +12,7 @@ mod config;
 mod discover;
 mod dropin;
 mod format;
+mod history;
 mod host;
 mod manual;
 mod model;
@@ -21,10 +22,12 @@ mod runner;
 mod triage;
 
 use crate::check::disk::helper;
-use crate::cli::{AdHoc, Cli, Command, Exit, Lists, Options, Page, Schema};
+use crate::check::review;
+use crate::cli::{AdHoc, Attest, Cli, Command, Exit, Lists, Options, Page, Schema};
 use crate::config::{Mistakes, Source};
 use crate::dropin::Dropin;
 use crate::format::{Failure, Format, Style};
+use crate::history::History;
 use crate::host::Roots;
 use crate::model::report::Report;
 use crate::model::state::State;
@@ -128,6 +131,7 @@ fn koshu(cli: Cli) -> u8 {
             Ok(text) => print(text.as_bytes(), 0),
             Err(text) => fail(&failure(&text), &format::FORMATS[0]),
         },
+        Command::Attest(attestation) => attest(&attestation),
         Command::Schema { of } => {
             let schema = match of {
                 Schema::List => manual::schema::list(),
@@ -190,7 +194,8 @@ fn execute(plan: Plan, env: check::Env, options: &Options, origin: Option<String
     let format = format(options);
     let style = style(options, &env);
     let parallel = options.parallel.map(|it| it as usize);
-    let report = run(plan, env, options.deadline.0, parallel, origin);
+    let state = options.history.state.as_deref();
+    let report = run(plan, env, options.deadline.0, parallel, origin, state);
     let default = match format.exits_with_state {
         true => Exit::State,
         false => Exit::Zero,
@@ -214,7 +219,7 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
         Ok(job) => {
             let deadline = job.timeout * 2;
             let plan = Plan { jobs: vec![job] };
-            let report = run(plan, env(), deadline, None, None);
+            let report = run(plan, env(), deadline, None, None, None);
             let mut bytes = Vec::new();
             let written = (dropin.write)(&report, &Style::default(), &mut bytes);
             let code = report.state().code();
@@ -232,8 +237,24 @@ fn run(
     deadline: Duration,
     parallel: Option<usize>,
     origin: Option<String>,
+    state: Option<&Path>,
 ) -> Report {
     let at = SystemTime::now();
+    let remembering: Vec<usize> = (0..plan.jobs.len())
+        .filter(|it| plan.jobs[*it].check.remembers())
+        .collect();
+    let mut history = match remembering.is_empty() {
+        true => Err("not needed".to_owned()),
+        false => open(state, at),
+    };
+    let past = match &history {
+        Err(why) => Err(why.clone()),
+        Ok((history, _)) => {
+            let names = remembering.iter().map(|it| plan.jobs[*it].name.as_str());
+            let names: Vec<&str> = names.collect();
+            history.memories(&names).map_err(|it| format!("{it:#}"))
+        }
+    };
     let host = env.host.clone();
     let signal = signals();
     let stop = move || match signal.load(Ordering::Relaxed) {
@@ -246,7 +267,7 @@ fn run(
     let watched = io::stderr().is_terminal();
     let begin = Instant::now();
     let mut show = |progress: &Progress| show(progress, begin);
-    let shared = Arc::new(check::Run::new(env));
+    let shared = Arc::new(check::Run::new(env, past));
     let orders = Orders {
         run: shared.clone(),
         at,
@@ -255,14 +276,79 @@ fn run(
         on_progress: watched.then_some(&mut show),
         stop: &stop,
     };
-    let ran = runner::run(&plan, orders);
+    let mut ran = runner::run(&plan, orders);
     // What a check that was cut off has started must not go on without it.
     shared.children.end();
     if watched && begin.elapsed() > QUIET {
         // Nobody minds when the progress line cannot be wiped.
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
+    if let Ok((history, said)) = &mut history {
+        let memories: Vec<(&str, &serde_json::Value)> = remembering
+            .iter()
+            .filter_map(|it| {
+                let memory = ran.looked[*it].outcome.memory()?;
+                Some((plan.jobs[*it].name.as_str(), memory))
+            })
+            .collect();
+        let kept = history.remember(at, &memories);
+        let failed = kept
+            .err()
+            .map(|it| format!("this run is not remembered: {it:#}"));
+        for line in said.iter().chain(&failed) {
+            remembering
+                .iter()
+                .for_each(|it| ran.looked[*it].outcome.detail(line));
+        }
+    }
     triage::report(plan, ran, triage::Setting { host, at, origin })
+}
+
+/// Opens the history, or says why there is none.
+fn open(state: Option<&Path>, at: SystemTime) -> Result<(History, Option<String>), String> {
+    if state.is_some_and(|it| it.as_os_str() == "none") {
+        return Err("history is switched off".to_owned());
+    }
+    let var = |name: &str| {
+        let value = std::env::var_os(name).filter(|it| !it.is_empty());
+        value.map(PathBuf::from)
+    };
+    let place = history::place(state, var, &host::account::own());
+    let opened = place.and_then(|it| History::open(&it, at));
+    opened.map_err(|it| format!("{it:#}"))
+}
+
+/// Records that somebody vouches for a check.
+fn attest(given: &Attest) -> u8 {
+    let known = match lists(&given.lists).and_then(|it| config::parse(&it.0)) {
+        Err(mistakes) => return fail(&told(&mistakes), &format::FORMATS[0]),
+        Ok(plan) => plan,
+    };
+    let reviews = known
+        .jobs
+        .iter()
+        .filter(|it| it.kind.name == review::TYPE.name);
+    let mut reviews = reviews.map(|it| it.name.as_str());
+    let name = model::text::clean(&given.name);
+    if !reviews.clone().any(|it| it == name) {
+        let near = model::name::nearest(&name, &mut reviews);
+        let near = near.map_or(String::new(), |it| format!(", did you mean `{it}`?"));
+        let text = format!("no check of type review is called `{name}`{near}");
+        return fail(&failure(&text), &format::FORMATS[0]);
+    }
+    let at = SystemTime::now();
+    let attestation = review::Attestation::new(&given.by, given.note.as_deref());
+    let written = open(given.history.state.as_deref(), at).and_then(|(mut history, _)| {
+        let written = history.attest(at, &name, &attestation.to_value());
+        written.map_err(|it| format!("{it:#}"))
+    });
+    match written {
+        Ok(()) => print(format!("OK - {name}: {attestation}\n").as_bytes(), 0),
+        Err(why) => fail(
+            &failure(&format!("not recorded: {why}")),
+            &format::FORMATS[0],
+        ),
+    }
 }
 
 /// How long a run may take before its progress is worth showing.

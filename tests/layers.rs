@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli", "manual"],
     &["config", "dropin", "runner", "discover"],
-    &["triage"],
+    &["triage", "history"],
     &["plan"],
     &["check"],
     &["host"],

@@ -2,12 +2,18 @@
 
 mod caa;
 pub mod cert;
+pub mod cpu;
 pub mod disk;
 pub mod dns;
 pub mod http;
+pub mod load;
+pub mod memory;
 pub mod plugin;
 pub mod process;
+pub mod review;
 pub mod tcp;
+pub mod uptime;
+pub mod users;
 
 use crate::host::child::Children;
 use crate::host::{Roots, processes};
@@ -20,7 +26,7 @@ use crate::net::{self, Fault, Resolve, Resolver};
 use anyhow::Context as _;
 use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +40,12 @@ pub const TYPES: &[&Type] = &[
     &tcp::TYPE,
     &disk::TYPE,
     &process::TYPE,
+    &load::TYPE,
+    &cpu::TYPE,
+    &memory::TYPE,
+    &uptime::TYPE,
+    &users::TYPE,
+    &review::TYPE,
     &plugin::TYPE,
 ];
 
@@ -47,6 +59,11 @@ pub trait Check: Send + Sync {
 
     /// Whether it starts programs: such work takes CPU, so fewer of it is done at once than of waiting.
     fn spawns(&self) -> bool {
+        false
+    }
+
+    /// Whether it compares with what it saw in an earlier run, so that history must be opened for it.
+    fn remembers(&self) -> bool {
         false
     }
 
@@ -70,10 +87,31 @@ pub fn flaw(key: &'static str, message: impl Into<String>) -> Flaw {
     }
 }
 
+/// What a check remembered in an earlier run, by [`Outcome::remember`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Past {
+    pub at: SystemTime,
+    pub value: serde_json::Value,
+}
+
+/// What is known of earlier runs: a hint, never a verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Previous {
+    /// History cannot be read, and why.
+    Unknown(String),
+    /// There was none, as far as history goes back.
+    Never,
+    Known(Past),
+}
+
+/// What is known of the earlier runs of all checks that remember, by name; or why nothing is.
+pub type Memories = Result<HashMap<String, Past>, String>;
+
 /// What a check is given for one look.
 #[derive(Clone)]
 pub struct Context {
     pub now: SystemTime,
+    pub previous: Previous,
     /// When its own I/O must have ended.
     pub deadline: Instant,
     /// The folder from which relative paths count.
@@ -171,18 +209,33 @@ pub struct Run {
     pub processes: processes::Table,
     /// Programs that checks have started.
     pub children: Children,
+    past: Memories,
     pub walks: net::dns::shared::Shared,
 }
 
 impl Run {
-    pub fn new(env: Env) -> Run {
+    pub fn new(env: Env, past: Memories) -> Run {
         Run {
+            past,
             trust: net::trust::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
             roots: env.roots.clone(),
             processes: processes::Table::default(),
             children: Children::default(),
             walks: net::dns::shared::Shared::default(),
             env,
+        }
+    }
+}
+
+impl Run {
+    /// What the check of this name remembered.
+    pub fn previous(&self, name: &str) -> Previous {
+        match &self.past {
+            Err(why) => Previous::Unknown(why.clone()),
+            Ok(all) => all
+                .get(name)
+                .cloned()
+                .map_or(Previous::Never, Previous::Known),
         }
     }
 }
@@ -210,7 +263,8 @@ type Parse = fn(toml::de::ValueDeserializer) -> Result<Arc<dyn Check>, toml::de:
 /// A row of the table of types.
 pub struct Type {
     pub name: &'static str,
-    /// The keys that can be its target; the first is TARGET of the ad-hoc command.
+    /// The keys that can be its target; the first is TARGET of the ad-hoc command. None for what there is one
+    /// of on a machine.
     pub targets: &'static [&'static str],
     /// One commented check to copy.
     pub example: &'static str,

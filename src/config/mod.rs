@@ -216,7 +216,7 @@ impl Source {
                 Some((key, value)) => {
                     text.push_str(&format!("{key} = {}\n", wants.value(key, value)));
                 }
-                None if index == 0 => {
+                None if index == 0 && !kind.targets.is_empty() => {
                     let key = kind.targets[0];
                     text.push_str(&format!("{key} = {}\n", wants.value(key, word)));
                 }

@@ -16,36 +16,33 @@ const WATCH: Duration = Duration::from_millis(300);
 /// A first look at who uses CPU and disks; the second one tells.
 pub struct Watch {
     at: Instant,
-    processes: Processes,
+    processes: anyhow::Result<Processes>,
     disks: HashMap<String, u64>,
 }
 
 impl Watch {
-    /// # Errors
-    /// Without /proc.
-    pub fn start(roots: &Roots) -> anyhow::Result<Watch> {
-        Ok(Watch {
+    pub fn start(roots: &Roots) -> Watch {
+        Watch {
             at: Instant::now(),
             disks: kernel::busy_disks(roots),
-            processes: processes::read(roots)?,
-        })
+            processes: processes::read(roots),
+        }
     }
 
     /// The busiest processes and block device since the start, and who waits in the kernel; waits
-    /// until there is something to compare, but not beyond `deadline`.
-    ///
-    /// # Errors
-    /// Without /proc.
-    pub fn tell(&self, roots: &Roots, deadline: Instant) -> anyhow::Result<Vec<String>> {
+    /// until there is something to compare, but not beyond `deadline`. What cannot be seen is said.
+    pub fn tell(self, roots: &Roots, deadline: Instant) -> Vec<String> {
         let until = (self.at + WATCH).min(deadline);
         thread::sleep(until.saturating_duration_since(Instant::now()));
-        let after = processes::read(roots)?;
+        let after = processes::read(roots);
         let seconds = self.at.elapsed().as_secs_f64().max(1e-3);
-        let mut lines = vec![busiest(&self.processes, &after, seconds)];
-        lines.push(blocked(&after));
         let disks = kernel::busy_disks(roots);
+        let mut lines = match (self.processes, after) {
+            (Ok(before), Ok(after)) => vec![busiest(&before, &after, seconds), blocked(&after)],
+            (Err(error), _) | (_, Err(error)) => vec![Some(format!("no suspects: {error:#}"))],
+        };
         lines.push(busiest_disk(&self.disks, &disks, seconds));
-        Ok(lines.into_iter().flatten().collect())
+        lines.into_iter().flatten().collect()
     }
 }
 

@@ -66,6 +66,7 @@ pub struct Outcome {
     table: Option<Table>,
     metrics: Vec<Metric>,
     findings: Vec<Finding>,
+    memory: Option<serde_json::Value>,
 }
 
 impl Outcome {
@@ -103,6 +104,16 @@ impl Outcome {
             head: head.to_vec(),
             rows: rows.map(|it| it.into_iter().map(clean).collect()).collect(),
         });
+    }
+
+    /// Keeps something for the next run of this check.
+    pub fn remember(&mut self, value: serde_json::Value) {
+        self.memory = Some(value);
+    }
+
+    /// What the next run is to know.
+    pub fn memory(&self) -> Option<&serde_json::Value> {
+        self.memory.as_ref()
     }
 
     /// Adds a fault, or a note when the state is OK.

@@ -502,7 +502,7 @@ mod tests {
 
     fn ran(jobs: Vec<Job>, parallel: Option<usize>) -> Ran {
         let orders = Orders {
-            run: Arc::new(check::Run::new(check::Env::default())),
+            run: Arc::new(check::Run::new(check::Env::default(), Err(String::new()))),
             at: SystemTime::UNIX_EPOCH,
             deadline: Duration::from_secs(5),
             parallel,

@@ -143,6 +143,7 @@ impl Shop {
         let deadline = self.deadline(job, at);
         let cx = Context {
             now: self.at + at.duration_since(self.begin),
+            previous: self.run.previous(&self.jobs[job].name),
             deadline,
             base: self.jobs[job].base.clone(),
             run: self.run.clone(),
