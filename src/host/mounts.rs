@@ -14,7 +14,20 @@ pub struct Mount {
     pub source: String,
     /// major:minor; the same for all mounts of one file system.
     pub device: String,
+    /// Options of this mount and of its file system, each once.
+    pub options: Vec<String>,
     pub read_only: bool,
+    /// Not only this mount of it, as a sandbox has it, but the file system itself.
+    pub wholly_read_only: bool,
+}
+
+/// One line of fstab(5).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    pub source: String,
+    pub point: PathBuf,
+    pub kind: String,
+    pub options: Vec<String>,
 }
 
 /// Types whose statvfs cannot hang on another machine or process.
@@ -81,8 +94,13 @@ impl Mount {
         self.is_local() || KERNEL.contains(&self.kind.as_str())
     }
 
-    fn is_real(&self) -> bool {
+    /// Whether it holds data and can fill up.
+    pub fn is_real(&self) -> bool {
         let kind = self.kind.as_str();
+        // ZFS mounts a snapshot as a file system of its own when somebody looks into it.
+        if kind == "zfs" && self.source.contains('@') {
+            return false;
+        }
         let remote = REMOTE.contains(&kind)
             || kind.strip_prefix("fuse.").is_some_and(|it| {
                 REMOTE.contains(&it)
@@ -94,6 +112,49 @@ impl Mount {
         let root = self.point == Path::new("/") && kind == "overlay";
         REAL.contains(&kind) || remote || root
     }
+}
+
+impl Mount {
+    /// How it is known that it should be written, when it can only be read.
+    pub fn is_wrongly_read_only(&self, fstab: &[Planned]) -> Option<&'static str> {
+        let planned = fstab.iter().find(|it| it.point == self.point);
+        let to_be_read = |it: &String| it == "ro" || it.starts_with("snapshot");
+        match planned {
+            _ if !self.wholly_read_only => None,
+            Some(planned) if planned.options.iter().any(to_be_read) => None,
+            _ if self.options.iter().any(|it| it == "errors=remount-ro") => {
+                Some("as after errors (errors=remount-ro)")
+            }
+            Some(_) if self.is_real() => Some("though fstab wants it to be written"),
+            _ => None,
+        }
+    }
+}
+
+/// What fstab wants to be mounted; nothing where there is none.
+pub fn fstab(file: &Path) -> Vec<Planned> {
+    let bytes = std::fs::read(file).unwrap_or_default();
+    parse_fstab(&String::from_utf8_lossy(&bytes))
+}
+
+fn parse_fstab(text: &str) -> Vec<Planned> {
+    let planned = |line: &str| {
+        let line = line.trim();
+        let mut fields = line
+            .split_whitespace()
+            .take_while(|it| !it.starts_with('#'));
+        let source = unescape(fields.next()?);
+        let point = PathBuf::from(unescape(fields.next()?));
+        let kind = fields.next()?.to_owned();
+        let options = fields.next().unwrap_or("defaults").split(',');
+        Some(Planned {
+            source,
+            point,
+            kind,
+            options: options.map(unescape).collect(),
+        })
+    };
+    text.lines().filter_map(planned).collect()
 }
 
 /// All mounts, in the order of the table.
@@ -109,12 +170,26 @@ fn parse(line: &str) -> Option<Mount> {
     let (before, after) = line.split_once(" - ")?;
     let before: Vec<&str> = before.split(' ').collect();
     let mut after = after.split(' ');
+    let kind = after.next()?.to_owned();
+    let source = unescape(after.next()?);
+    let own = before.get(5)?.split(',');
+    let whole = after.next().unwrap_or_default().split(',');
+    let wholly_read_only = whole.clone().any(|it| it == "ro");
+    let all = own.chain(whole);
+    let mut options: Vec<String> = Vec::new();
+    for option in all.filter(|it| !it.is_empty()).map(unescape) {
+        if !options.contains(&option) {
+            options.push(option);
+        }
+    }
     Some(Mount {
         point: PathBuf::from(unescape(before.get(4)?)),
         device: (*before.get(2)?).to_owned(),
-        read_only: before.get(5)?.split(',').any(|it| it == "ro"),
-        kind: after.next()?.to_owned(),
-        source: unescape(after.next()?),
+        read_only: options.iter().any(|it| it == "ro"),
+        wholly_read_only,
+        options,
+        kind,
+        source,
     })
 }
 
@@ -145,12 +220,15 @@ pub fn of<'m>(mounts: &'m [Mount], path: &Path) -> anyhow::Result<&'m Mount> {
         .ok_or_else(|| anyhow!("{} lies on no mounted file system", path.display()))
 }
 
-/// The file systems that hold data and can fill up, each once.
-pub fn real(mounts: &[Mount]) -> Vec<Mount> {
+/// The chosen file systems, each once: bind mounts and snapshots of one are not further ones.
+pub fn once(mounts: &[Mount], is_chosen: impl Fn(&Mount) -> bool) -> Vec<Mount> {
     let mut chosen: Vec<&Mount> = Vec::new();
-    for mount in mounts.iter().filter(|it| it.is_real()) {
+    for mount in mounts {
         // What is mounted over hides what was there before.
         chosen.retain(|it| it.point != mount.point);
+        if !is_chosen(mount) {
+            continue;
+        }
         let length = |it: &Mount| it.point.as_os_str().len();
         match chosen.iter_mut().find(|it| it.device == mount.device) {
             Some(twin) if length(mount) < length(twin) => *twin = mount,
@@ -173,7 +251,8 @@ mod tests {
 29 25 8:2 /sub /srv/bind rw - xfs /dev/sdb1 rw
 30 25 0:50 / /mnt/nfs\\040share rw - nfs4 nfs1:/export rw
 31 25 7:0 / /snap/x ro - squashfs /dev/loop0 ro
-32 25 8:3 / /old ro,noatime - ext3 /dev/sdc1 ro";
+32 25 8:3 / /old ro,noatime - ext3 /dev/sdc1 ro
+33 25 8:4 / /boxed ro - ext4 /dev/sdd1 rw,errors=remount-ro";
 
     fn table() -> Vec<Mount> {
         TABLE.lines().filter_map(parse).collect()
@@ -190,8 +269,11 @@ mod tests {
 
     #[test]
     fn real_file_systems_are_listed_once() {
-        let points: Vec<PathBuf> = real(&table()).into_iter().map(|it| it.point).collect();
-        let expected = ["/", "/mnt1", "/mnt/nfs share", "/old"].map(PathBuf::from);
+        let points: Vec<PathBuf> = once(&table(), Mount::is_real)
+            .into_iter()
+            .map(|it| it.point)
+            .collect();
+        let expected = ["/", "/mnt1", "/mnt/nfs share", "/old", "/boxed"].map(PathBuf::from);
         assert_eq!(points, expected);
     }
 
@@ -202,5 +284,25 @@ mod tests {
         let nfs = of(&mounts, Path::new("/mnt/nfs share")).expect("nfs");
         assert!(!nfs.is_local() && !nfs.is_harmless());
         assert!(of(&mounts, Path::new("/old")).expect("old").read_only);
+    }
+    #[test]
+    fn a_read_only_remount_is_told_from_a_mount_that_is_meant_so() {
+        let fstab = parse_fstab(
+            "# /dev/x / ext4 rw\n/dev/sdc1 /old ext3 noatime 0 2\nUUID=1 /iso\\040x ext4 ro\n",
+        );
+        assert_eq!(fstab.len(), 2);
+        assert_eq!(fstab[1].point, Path::new("/iso x"));
+        let mounts = table();
+        let old = of(&mounts, Path::new("/old")).expect("old");
+        assert!(old.is_wrongly_read_only(&fstab).is_some());
+        assert!(old.is_wrongly_read_only(&fstab[1..]).is_none());
+        let forced =
+            parse("32 25 8:3 / /x rw - ext4 /dev/sdc1 ro,errors=remount-ro").expect("a line");
+        assert!(forced.is_wrongly_read_only(&[]).is_some());
+        let boxed = of(&mounts, Path::new("/boxed")).expect("boxed");
+        assert!(
+            boxed.is_wrongly_read_only(&[]).is_none(),
+            "a sandbox is no fault"
+        );
     }
 }

@@ -77,7 +77,9 @@ fn busiest(before: &Processes, after: &Processes, seconds: f64) -> Option<String
 
 /// "by memory: java (pid 77) 3.1 GiB, …"
 pub fn largest(processes: &Processes) -> Option<String> {
-    let mut all: Vec<&Running> = processes.all.iter().filter(|it| it.memory > 0).collect();
+    let own = std::process::id();
+    let others = processes.all.iter().filter(|it| it.pid != own);
+    let mut all: Vec<&Running> = others.filter(|it| it.memory > 0).collect();
     all.sort_by_key(|it| std::cmp::Reverse(it.memory));
     let named = all.into_iter().take(NAMED);
     listed(

@@ -52,6 +52,10 @@ measures! {
     Old: Seconds Above None, false, "1d,2d";
     /// Some number of which more is worse.
     Amount: None Above None, true, "10,100";
+    /// Open files of a process.
+    Files: None Above Some("what it may have"), true, "80%,95%";
+    /// Inodes in use.
+    Inodes: None Above Some("all inodes"), true, "90%,95%";
     /// How long ago something began; too young and too old can both be bad.
     Age: Seconds Neither None, false, "~:1d,~:2d";
     /// A part of a whole that fills up.

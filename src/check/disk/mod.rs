@@ -4,7 +4,7 @@ pub mod helper;
 
 use crate::check::{Check, Context, Flaw, Type, flaw};
 use crate::host::mounts::{self, Mount};
-use crate::model::limits::{Free, Limits, Share, Used};
+use crate::model::limits::{Free, Inodes, Limits, Used};
 use crate::model::list::List;
 use crate::model::metric::Metric;
 use crate::model::name;
@@ -13,6 +13,7 @@ use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use helper::Answer;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 pub const TYPE: Type = Type::of::<Disk>(
@@ -44,6 +45,11 @@ const CODES: &[Code] = &[
         "The file system runs out of inodes: look for a folder with very many small files.",
     ),
     code(
+        "read-only",
+        "CRITICAL",
+        "The file system can only be read, though fstab wants it to be written, or it was mounted with errors=remount-ro: look for I/O errors in the kernel's log.",
+    ),
+    code(
         "missing",
         "CRITICAL",
         "The path does not exist: its file system is not mounted, or it was removed.",
@@ -55,17 +61,25 @@ const CODES: &[Code] = &[
     ),
 ];
 
-/// File systems have room left, in bytes and inodes, counted as df counts them. Without `path`, all real ones of this machine.
+/// File systems have room left, in bytes and inodes, counted as df counts them, and can be written. Without `path`, `device` or `types`, all real ones of this machine.
 #[derive(Deserialize, schemars::JsonSchema)]
 pub struct Disk {
-    /// One path or several; each stands for the file system that it lies on. Default: all real file systems, neither pseudo ones nor images nor what is mounted twice.
+    /// Paths; each stands for the file system that it lies on, one with `*` and `?` for all mounts that it matches.
     path: Option<List<PathBuf>>,
+    /// Devices or exports, with `*` and `?`: all mounts of them.
+    device: Option<List<String>>,
+    /// Types of file systems, with `*` and `?`: `"nfs*"`. Default: those that hold data and can fill up; not the kernel's own (proc, sysfs, tracefs, …), tmpfs, overlay, images (squashfs, iso9660), snapshots, and what is mounted twice.
+    types: Option<List<String>>,
+    /// Mount points that are left out, with `*` and `?`; `"/srv/x/*"` does not mean `/srv/x`.
+    exclude: Option<List<String>>,
+    /// Types that are left out, with `*` and `?`.
+    exclude_types: Option<List<String>>,
     /// Limits of the room used, in % as df shows it or in bytes. Default: `"80%,90%"` when there is no `free`.
     used: Option<Limits<Used>>,
     /// Limits of the room free for users, in % or bytes.
     free: Option<Limits<Free>>,
-    /// Limits of the inodes used, in %. Default: `"90%,95%"`.
-    inodes: Option<Limits<Share>>,
+    /// Limits of the inodes used, in % or their number. Default: `"90%,95%"`.
+    inodes: Option<Limits<Inodes>>,
 }
 
 /// Sizes of a file system in bytes, and its inodes (statvfs, POSIX.1).
@@ -116,6 +130,8 @@ struct Seen {
     path: PathBuf,
     /// Where the file system is mounted.
     mount: Mount,
+    /// It can only be read, though it should be written, and how that is known.
+    read_only: Option<&'static str>,
     answer: Answer,
 }
 
@@ -125,35 +141,87 @@ impl Check for Disk {
     }
 
     fn flaws(&self) -> Vec<Flaw> {
-        let relative = self
-            .path
-            .iter()
-            .flat_map(|it| &it.0)
-            .find(|it| it.as_os_str().is_empty());
-        let flaw = relative.map(|_| flaw("path", "an empty path is no file system"));
-        flaw.into_iter().collect()
+        let mut flaws = Vec::new();
+        let paths = || self.path.iter().flat_map(|it| &it.0);
+        if paths().any(|it| it.as_os_str().is_empty()) {
+            flaws.push(flaw("path", "an empty path is no file system"));
+        }
+        let chosen = self.device.is_some() || self.types.is_some();
+        if chosen && paths().any(|it| !is_pattern(it)) {
+            let message = "a path stands for its file system, whatever its device and type";
+            flaws.push(flaw("path", message));
+        }
+        let excluded = self.exclude.is_some() || self.exclude_types.is_some();
+        if excluded && paths().any(|it| !is_pattern(it)) {
+            flaws.push(flaw("path", "a path that is named is not left out"));
+        }
+        flaws
     }
 }
 
+fn is_pattern(path: &Path) -> bool {
+    path.to_str().is_some_and(name::is_pattern)
+}
+
 impl Disk {
+    /// The paths to look at, each with its mount.
+    fn wanted(&self, mounts: &[Mount], cx: &Context) -> anyhow::Result<Vec<(PathBuf, Mount)>> {
+        let (patterns, paths): (Vec<&PathBuf>, Vec<&PathBuf>) = self
+            .path
+            .iter()
+            .flat_map(|it| &it.0)
+            .partition(|it| is_pattern(it));
+        let mut wanted = Vec::new();
+        for path in &paths {
+            let path = cx.path(path);
+            let mount = mounts::of(mounts, &path)?.clone();
+            wanted.push((path, mount));
+        }
+        if paths.is_empty() || !patterns.is_empty() {
+            let any = |patterns: &Option<List<String>>, text: &str| {
+                patterns
+                    .as_ref()
+                    .map(|it| it.0.iter().any(|it| name::matches(it, text)))
+            };
+            let at = |mount: &Mount| mount.point.display().to_string();
+            let fits = |mount: &Mount| {
+                patterns.is_empty()
+                    || patterns
+                        .iter()
+                        .any(|it| name::matches(&it.display().to_string(), &at(mount)))
+            };
+            // Whoever names patterns or devices wants what they match, whatever its type.
+            let named = !patterns.is_empty() || self.device.is_some();
+            let kind = |mount: &Mount| {
+                any(&self.types, &mount.kind).unwrap_or(named || mount.is_real())
+                    && !any(&self.exclude_types, &mount.kind).unwrap_or(false)
+            };
+            let chosen = mounts::once(mounts, |mount| {
+                fits(mount)
+                    && kind(mount)
+                    && any(&self.device, &mount.source).unwrap_or(true)
+                    && !any(&self.exclude, &at(mount)).unwrap_or(false)
+            });
+            anyhow::ensure!(
+                !chosen.is_empty() || !wanted.is_empty(),
+                "{}",
+                match named || self.types.is_some() || self.exclude.is_some() {
+                    true => "no file system is chosen: nothing that is mounted matches",
+                    false => "no real file system is mounted here",
+                }
+            );
+            wanted.extend(chosen.into_iter().map(|it| (it.point.clone(), it)));
+        }
+        // A path may also be among what a pattern matches.
+        let mut known = HashSet::new();
+        wanted.retain(|it| known.insert(it.0.clone()));
+        Ok(wanted)
+    }
+
     fn observe(&self, cx: &Context) -> anyhow::Result<Vec<Seen>> {
         let mounts = mounts::read(&cx.run.roots)?;
-        let wanted: Vec<(PathBuf, Mount)> = match &self.path {
-            None => mounts::real(&mounts)
-                .into_iter()
-                .map(|it| (it.point.clone(), it))
-                .collect(),
-            Some(paths) => {
-                let mut wanted = Vec::new();
-                for path in &paths.0 {
-                    let path = cx.path(path);
-                    let mount = mounts::of(&mounts, &path)?.clone();
-                    wanted.push((path, mount));
-                }
-                wanted
-            }
-        };
-        anyhow::ensure!(!wanted.is_empty(), "no real file system is mounted here");
+        let wanted = self.wanted(&mounts, cx)?;
+        let fstab = mounts::fstab(Path::new("/etc/fstab"));
         // A path that is no mount point may lead elsewhere, into a mount that hangs.
         let all_local = mounts.iter().all(Mount::is_harmless);
         let here =
@@ -170,6 +238,7 @@ impl Disk {
                 false => answers.remove(&path).unwrap_or(Answer::Silent(None)),
             };
             Seen {
+                read_only: mount.is_wrongly_read_only(&fstab),
                 path,
                 mount,
                 answer,
@@ -208,6 +277,10 @@ impl Disk {
 
     fn judge_one(&self, outcome: &mut Outcome, seen: &Seen, count: usize) {
         let shown = seen.path.display().to_string();
+        if let Some(why) = seen.read_only {
+            let line = format!("{} can only be read, {why}", seen.mount.point.display());
+            outcome.find("read-only", State::Critical, &line);
+        }
         let space = match &seen.answer {
             Answer::Space(space) => space,
             Answer::Missing => {
@@ -264,24 +337,24 @@ impl Disk {
             outcome.measure_as("free", metric.judged(free.of(whole)).max(whole), &free_line);
         }
         if space.inodes > 0 {
-            let default = "90%,95%".parse::<Limits<Share>>().ok();
-            let limits = Limits::maybe(
-                if self.inodes.is_some() {
-                    &self.inodes
-                } else {
-                    &default
-                },
-                0.0,
-            );
-            let value = space.inodes_percent();
-            let metric = Metric::new(label("inodes_pct"), round(value), Unit::Percent);
+            let default = "90%,95%".parse::<Limits<Inodes>>().ok();
+            let limits = if self.inodes.is_some() {
+                &self.inodes
+            } else {
+                &default
+            };
+            let (whole, value) = (space.inodes as f64, space.inodes_percent());
             let line = format!(
                 "{}% of the inodes used, {} left on {}",
                 value.ceil(),
                 space.inodes_free,
                 place(seen)
             );
-            outcome.measure_as("inodes", metric.judged(limits), &line);
+            let used = space.inodes.saturating_sub(space.inodes_free) as f64;
+            let metric = Metric::new(label("inodes"), used, Unit::None).max(whole);
+            outcome.measure_as("inodes", metric.judged(Limits::maybe(limits, whole)), &line);
+            let metric = Metric::new(label("inodes_pct"), round(value), Unit::Percent);
+            outcome.note(metric);
         }
     }
 }
@@ -341,6 +414,7 @@ mod tests {
                 source: "nfs1:/export".to_owned(),
                 ..Mount::default()
             },
+            read_only: None,
             answer,
         }
     }
@@ -409,5 +483,28 @@ mod tests {
             .map(|it| it.label.as_str())
             .collect();
         assert!(labels.contains(&"_.used") && labels.contains(&"_var_log.inodes_pct"));
+    }
+    #[test]
+    fn what_should_be_written_and_cannot_is_critical() {
+        let outcome = disk("used = '99%,'").judge(vec![Seen {
+            read_only: Some("though fstab wants it to be written"),
+            ..seen("/srv", Answer::Space(SPACE))
+        }]);
+        assert_eq!(outcome.state(), State::Critical);
+        assert_eq!(
+            outcome.line(),
+            "/srv can only be read, though fstab wants it to be written"
+        );
+    }
+
+    #[test]
+    fn a_path_and_what_cannot_apply_to_it_are_a_flaw() {
+        assert_eq!(disk("path = '/'\ntypes = 'ext4'").flaws().len(), 1);
+        assert_eq!(disk("path = '/'\nexclude = '/mnt*'").flaws().len(), 1);
+        assert!(
+            disk("path = '/srv/*'\nexclude = '/srv/x'")
+                .flaws()
+                .is_empty()
+        );
     }
 }
