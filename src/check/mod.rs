@@ -5,6 +5,7 @@ pub mod cert;
 pub mod cpu;
 pub mod disk;
 pub mod dns;
+pub mod file;
 pub mod http;
 pub mod load;
 pub mod memory;
@@ -45,8 +46,9 @@ pub const TYPES: &[&Type] = &[
     &memory::TYPE,
     &uptime::TYPE,
     &users::TYPE,
-    &review::TYPE,
+    &file::TYPE,
     &plugin::TYPE,
+    &review::TYPE,
 ];
 
 /// One thing to look at: a struct whose fields are its keys in the list.
