@@ -39,7 +39,10 @@ fn every_type_has_an_example_that_is_right() {
 
 #[test]
 fn every_key_and_finding_is_explained() {
-    for name in ["http", "cert", "dns", "tcp", "disk", "process", "plugin"] {
+    for name in [
+        "http", "cert", "dns", "tcp", "disk", "process", "load", "cpu", "memory", "uptime",
+        "users", "file", "service", "mount", "port", "ntp", "ping", "plugin", "review",
+    ] {
         let text = koshu(&["explain", name]).out;
         let mut lines = text.lines().skip_while(|it| *it != "Keys:").skip(2);
         while let Some(key) = lines.next().filter(|it| !it.is_empty()) {
@@ -67,7 +70,7 @@ fn schemas_are_json_schemas_of_what_is_there() {
         .as_array()
         .expect("types")
         .len();
-    assert_eq!(types, 7);
+    assert_eq!(types, 19);
     assert!(!list.to_string().contains("\"null\""), "TOML has no null");
     let report: serde_json::Value =
         serde_json::from_str(&koshu(&["schema", "report"]).out).expect("JSON");

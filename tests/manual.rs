@@ -55,7 +55,10 @@ fn the_manual_has_every_type_and_key() {
         assert!(page.contains(word), "{word}");
     }
     let readme = file("README.md");
-    for kind in ["http", "cert", "dns", "tcp", "disk", "process", "plugin"] {
+    for kind in [
+        "http", "cert", "dns", "tcp", "disk", "process", "load", "cpu", "memory", "uptime",
+        "users", "file", "service", "mount", "port", "ntp", "ping", "plugin", "review",
+    ] {
         assert!(readme.contains(&format!("`{kind}`")), "README names {kind}");
     }
     assert!(file("CHANGELOG.md").contains("## Unreleased"));

@@ -9,9 +9,14 @@ pub mod file;
 pub mod http;
 pub mod load;
 pub mod memory;
+pub mod mount;
+pub mod ntp;
+pub mod ping;
 pub mod plugin;
+pub mod port;
 pub mod process;
 pub mod review;
+pub mod service;
 pub mod tcp;
 pub mod uptime;
 pub mod users;
@@ -47,6 +52,11 @@ pub const TYPES: &[&Type] = &[
     &uptime::TYPE,
     &users::TYPE,
     &file::TYPE,
+    &service::TYPE,
+    &mount::TYPE,
+    &port::TYPE,
+    &ntp::TYPE,
+    &ping::TYPE,
     &plugin::TYPE,
     &review::TYPE,
 ];

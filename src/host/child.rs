@@ -51,7 +51,6 @@ pub struct Ended {
     pub how: How,
     pub out: Kept,
     pub err: Kept,
-    pub took: Duration,
 }
 
 /// What of an output was kept, and how many bytes more there were.
@@ -94,7 +93,6 @@ impl Children {
         deadline: Instant,
         leftovers: Leftovers,
     ) -> io::Result<Ended> {
-        let begin = Instant::now();
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -127,7 +125,6 @@ impl Children {
             how,
             out: running.out.kept,
             err: running.err.kept,
-            took: begin.elapsed(),
         })
     }
 

@@ -94,6 +94,14 @@ impl Mount {
         self.is_local() || KERNEL.contains(&self.kind.as_str())
     }
 
+    /// Whether it is mounted with an option; what is neither `ro` nor written otherwise is `rw`.
+    pub fn has(&self, option: &str) -> bool {
+        match option {
+            "rw" => !self.read_only,
+            _ => self.options.iter().any(|it| it == option),
+        }
+    }
+
     /// Whether it holds data and can fill up.
     pub fn is_real(&self) -> bool {
         let kind = self.kind.as_str();

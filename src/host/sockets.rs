@@ -125,6 +125,15 @@ pub fn holders(processes: &Processes, listeners: &[Listener]) -> HashMap<u64, St
 }
 
 impl Listener {
+    #[cfg(test)]
+    pub fn new(transport: Transport, at: SocketAddr, inode: u64) -> Listener {
+        Listener {
+            transport,
+            at,
+            inode,
+        }
+    }
+
     /// Who holds it.
     pub fn holder<'h>(&self, holders: &'h HashMap<u64, String>) -> Option<&'h str> {
         holders.get(&self.inode).map(String::as_str)

@@ -78,6 +78,14 @@ impl Outcome {
         }
     }
 
+    /// The same with these facts, for what is looked at piece by piece.
+    pub fn with_facts(self, summary: &str) -> Outcome {
+        Outcome {
+            summary: text::clean(&text::without_userinfo(summary)),
+            ..self
+        }
+    }
+
     /// A single finding that says all there is to say.
     pub fn of(code: &str, state: State, text: &str) -> Outcome {
         let mut outcome = Outcome::default();

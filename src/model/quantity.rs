@@ -78,7 +78,7 @@ pub fn parse(text: &str, wanted: Unit) -> Option<(f64, Unit)> {
     }
 }
 
-/// Seconds in words that fit their size: `250 ms`, `1.2 s`, `12 min`, `2 h 5 min`, `3 d 4 h`, `42 d`.
+/// Seconds in words that fit their size: `0.04 ms`, `250 ms`, `1.2 s`, `12 min`, `2 h 5 min`, `3 d 4 h`, `42 d`.
 pub fn seconds(value: f64) -> String {
     if value < 0.0 {
         return format!("-{}", seconds(-value));
@@ -86,6 +86,7 @@ pub fn seconds(value: f64) -> String {
     let whole = value as u64;
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
     match whole {
+        0 if value > 0.0 && value < 0.00095 => format!("{:.2} ms", value * 1e3),
         0 if value < 0.0995 => format!("{:.0} ms", value * 1e3),
         0..10 if value.fract() == 0.0 => format!("{whole} s"),
         0..10 => format!("{value:.1} s"),

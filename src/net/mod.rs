@@ -5,6 +5,7 @@ pub mod dial;
 pub mod dns;
 pub mod everywhere;
 pub mod hello;
+pub mod icmp;
 mod legacy;
 pub mod starttls;
 pub mod store;

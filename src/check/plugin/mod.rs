@@ -360,7 +360,6 @@ fn said(ended: &Ended) -> String {
 mod tests {
     use super::*;
     use crate::host::child::Kept;
-    use std::time::Duration;
 
     fn ended(how: How, out: &str, err: &str) -> Ended {
         let kept = |text: &str| Kept {
@@ -371,7 +370,6 @@ mod tests {
             how,
             out: kept(out),
             err: kept(err),
-            took: Duration::ZERO,
         }
     }
 
