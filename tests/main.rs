@@ -22,13 +22,16 @@ mod secrets;
 // What each type promises.
 mod cert;
 mod chains;
+mod clock;
 mod disk;
 mod dns;
 mod hostile;
 mod http;
+mod local;
 mod pages;
 mod plugin;
 mod process;
+mod remembering;
 mod renewal;
 mod stores;
 mod tcp;

@@ -77,7 +77,7 @@ pub struct Cpu {
 }
 
 /// The shortest time between two runs that is worth measuring, and the longest.
-const SPAN: std::ops::Range<f64> = 5.0..86_400.0;
+const SPAN: std::ops::Range<f64> = 1.0..86_400.0;
 
 struct Seen {
     shares: Shares,

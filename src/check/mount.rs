@@ -112,7 +112,7 @@ impl Mounted {
         let found = |point: &PathBuf| mounts.iter().rfind(|it| it.point == *point);
         let mut outcome = Outcome::new(&match points {
             [one] => found(one).map_or(String::new(), described),
-            many => format!("{} file systems are mounted", many.len()),
+            many => format!("{} mount points looked at", many.len()),
         });
         for point in points {
             match found(point) {

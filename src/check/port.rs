@@ -239,7 +239,7 @@ impl Port {
             .filter(|it| self.is_unexpected(it) && !forbidden.contains(it))
             .collect();
         let mut outcome = Outcome::new(&match &good[..] {
-            [] => format!("{} sockets listen, none that must not", listeners.len()),
+            [] => format!("{} sockets listen", listeners.len()),
             all => format!("listening: {}", listed(all)),
         });
         if !closed.is_empty() {

@@ -158,7 +158,7 @@ impl Service {
             .collect();
         let mut outcome = Outcome::new(&match &told[..] {
             [one] => one.clone(),
-            many => format!("{} units are as they should be", many.len()),
+            many => format!("{} units looked at", many.len()),
         });
         for (asked, unit) in asked.iter().zip(all) {
             self.judge_one(&mut outcome, asked, unit, uptime, all.len());
@@ -237,7 +237,10 @@ impl Service {
         };
         let (left_out, failed): (Vec<&String>, Vec<&String>) =
             failed.iter().partition(|it| excluded(it));
-        let mut outcome = Outcome::new("no unit has failed");
+        let mut outcome = match failed.is_empty() {
+            true => Outcome::new("no unit has failed"),
+            false => Outcome::default(),
+        };
         let metric = Metric::new("failed", failed.len() as f64, Unit::None);
         outcome.note(metric);
         if let [first, rest @ ..] = &failed[..] {

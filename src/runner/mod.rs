@@ -246,7 +246,7 @@ impl Supervisor {
                 if let Stage::Running { look: current, .. } = self.tasks[job].stage
                     && current == look
                 {
-                    self.ended(job, outcome);
+                    self.ended(job, *outcome);
                 }
             }
         }

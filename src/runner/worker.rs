@@ -21,7 +21,7 @@ pub enum Said {
     Done {
         job: usize,
         look: u32,
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
 }
 
@@ -127,7 +127,7 @@ impl Shop {
                 return;
             }
             let started = tell.send(Said::Started { job, at });
-            let outcome = self.look(job, at);
+            let outcome = Box::new(self.look(job, at));
             let done = tell.send(Said::Done { job, look, outcome });
             if started.is_err() || done.is_err() {
                 return;

@@ -337,7 +337,9 @@ impl File {
         let mut content = match (lines, self.new_lines) {
             (false, _) => Content::default(),
             (true, false) => content::last_part(path)?,
-            (true, true) => content::added(path, about, mark, cx.previous != Previous::Never)?,
+            (true, true) => {
+                content::added(path, about, mark, matches!(cx.previous, Previous::Known(_)))?
+            }
         };
         if self.checksum.is_some() {
             content.mark.sha256 = Some(content::sha256(path, cx.deadline)?);
