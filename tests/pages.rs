@@ -553,7 +553,8 @@ fn the_certificate_rides_on_the_same_request() {
     let line = said.is("CRITICAL");
     assert!(
         line.starts_with("/nothing like it/ is not found")
-            && line.contains("the certificate good ends in 10 d"),
+            // Ten days, or a moment less on a slow machine.
+            && (line.contains("good ends in 10 d") || line.contains("good ends in 9 d 23 h")),
         "both verdicts: {line}"
     );
     koshu(&["http", &url, &ca, "cert=9%,5%"]).is("OK");

@@ -1,6 +1,8 @@
 //! Programs that are run for a check: in a process group of their own, never longer than they may, and
 //! nothing of them left behind.
 
+use crate::host::Roots;
+use crate::host::processes::{self, Running};
 use crate::net;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
@@ -128,7 +130,7 @@ impl Children {
         })
     }
 
-    fn start(&self, mut command: Command) -> io::Result<Running> {
+    fn start(&self, mut command: Command) -> io::Result<Program> {
         let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
         if *closed {
             return Err(io::Error::other("the run has ended"));
@@ -140,13 +142,28 @@ impl Children {
             // Where it is not allowed, the program has more open files than it was meant to.
             let _ = prlimit(Some(pid), Resource::Nofile, self.files);
         }
-        Ok(Running {
+        Ok(Program {
             pid,
             pidfd: pidfd_open(pid, PidfdFlags::empty()).ok(),
             out: Pipe::new(child.stdout.take().map(OwnedFd::from))?,
             err: Pipe::new(child.stderr.take().map(OwnedFd::from))?,
             child,
         })
+    }
+
+    /// How many of the processes that were started, or that those have started, run or want to at this moment.
+    ///
+    /// # Errors
+    /// Without /proc.
+    pub fn wanting_cpu(&self, roots: &Roots) -> anyhow::Result<usize> {
+        let processes = processes::read(roots)?;
+        let alive = lock(&self.alive);
+        let ours = |it: &&Running| {
+            let group = i32::try_from(it.group).ok().and_then(Pid::from_raw);
+            group.is_some_and(|it| alive.contains(&it))
+        };
+        let all = processes.all.iter().filter(ours);
+        Ok(all.filter(|it| matches!(it.state, 'R' | 'D')).count())
     }
 
     /// Kills whatever still runs, and lets nothing be started any more.
@@ -163,7 +180,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Running {
+struct Program {
     child: Child,
     pid: Pid,
     /// Readable when the program has ended.
@@ -172,7 +189,7 @@ struct Running {
     err: Pipe,
 }
 
-impl Running {
+impl Program {
     /// Reads both outputs until the program has exited and they are empty; false when `until` came first.
     fn watch(&mut self, until: Instant) -> bool {
         let mut drained: Option<Instant> = None;

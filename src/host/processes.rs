@@ -24,6 +24,8 @@ pub struct Running {
     pub proc: Arc<Path>,
     pub pid: u32,
     pub parent: u32,
+    /// Its process group.
+    pub group: u32,
     /// At most 15 bytes of its name.
     pub short: String,
     pub state: char,
@@ -44,6 +46,7 @@ impl Default for Running {
             proc: Roots::default().proc,
             pid: 0,
             parent: 0,
+            group: 0,
             short: String::new(),
             state: 'S',
             ticks: 0,
@@ -133,6 +136,7 @@ fn parse_stat(proc: &Arc<Path>, pid: u32, bytes: &[u8], page: u64) -> Option<Run
         proc: proc.clone(),
         pid,
         parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         short: String::from_utf8_lossy(bytes.get(open + 1..close)?).into_owned(),
         state: fields.first()?.chars().next()?,
         ticks: number(11)?.saturating_add(number(12)?),

@@ -8,7 +8,7 @@ mod worker;
 
 use crate::check;
 use crate::host::Roots;
-use crate::host::kernel::{self, Ticks};
+use crate::host::kernel;
 use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::quantity;
 use crate::model::report::{Looked, Ran};
@@ -50,7 +50,7 @@ pub struct Progress<'p> {
 const GRACE: Duration = Duration::from_millis(100);
 /// How often workers that wait are looked after while jobs wait for them.
 const TICK: Duration = Duration::from_millis(2);
-/// How often workers that start programs are looked after; the machine counts its idle time in steps of 10 ms.
+/// How often workers that start programs are looked after, which reads all processes.
 const LONG_TICK: Duration = Duration::from_millis(60);
 /// How often a signal and the progress are looked after.
 const BEAT: Duration = Duration::from_millis(50);
@@ -146,7 +146,7 @@ impl Supervisor {
                 workers: 0,
                 most,
                 taken: 0,
-                tick: Tick::now(lane, &orders.run.roots, jobs.saturating_sub(FEW)),
+                tick: Tick::now(),
             }
         };
         let crews = Lane::ALL.map(crew);
@@ -222,7 +222,7 @@ impl Supervisor {
         let alarm = self.alarms.peek().map(|it| it.0.0);
         let again = self.again.peek().map(|it| it.0.0);
         let queued = self.crews.iter().filter(|it| self.shop.queued(it.lane) > 0);
-        let tick = queued.map(|it| it.tick.since + it.tick.length()).min();
+        let tick = queued.map(|it| it.tick.since + length(it.lane)).min();
         [alarm, again, tick, Some(beat), Some(self.end)]
             .into_iter()
             .flatten()
@@ -319,18 +319,17 @@ impl Supervisor {
         let queued = self.shop.queued(lane);
         let shop = self.shop.clone();
         let crew = self.crew(lane);
-        if crew.tick.since.elapsed() < crew.tick.length() {
+        if crew.tick.since.elapsed() < length(lane) {
             return;
         }
-        let now = Tick::now(lane, &shop.run.roots, queued);
-        let waiting = crew.taken < crew.workers / 2;
-        let more = match queued > 0 && waiting && crew.tick.idle_until(&now) {
+        let waiting = queued > 0 && crew.taken < crew.workers / 2;
+        let more = match waiting && has_cpu_left(lane, &crew.tick, &shop.run) {
             true => crew.workers.min(queued),
             false => 0,
         };
         let more = more.min(crew.most.saturating_sub(crew.workers));
         crew.taken = 0;
-        crew.tick = now;
+        crew.tick = Tick::now();
         self.hire(lane, more);
     }
 
@@ -391,58 +390,43 @@ impl Supervisor {
     }
 }
 
-/// A moment, and the CPU time that had been used at it.
-struct Tick {
-    since: Instant,
-    used: Used,
+/// How long it is from one look at a crew to the next.
+fn length(lane: Lane) -> Duration {
+    match lane {
+        Lane::Waiting => TICK,
+        Lane::Spawning => LONG_TICK,
+    }
 }
 
-/// CPU time that says whether there is some left.
-enum Used {
-    /// Of this process: what waits for sockets uses nothing beside it.
-    Own(Duration),
-    /// Of the whole machine, as it counts the programs that were started; `None` where it does not tell.
-    All(Option<Ticks>),
+/// Whether it is not for want of CPU that workers do not become free: this process has used less than a quarter
+/// of the machine since, or fewer programs want a CPU than there are.
+fn has_cpu_left(lane: Lane, since: &Tick, run: &check::Run) -> bool {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    match lane {
+        Lane::Waiting => {
+            let now = Tick::now();
+            (now.cpu - since.cpu) * 4 < (now.since - since.since) * cores as u32
+        }
+        // Where nobody tells, waiting is taken for waiting.
+        Lane::Spawning => run
+            .children
+            .wanting_cpu(&run.roots)
+            .map_or(true, |it| it < cores),
+    }
+}
+
+/// A moment, and the CPU time that this process had used at it.
+struct Tick {
+    since: Instant,
+    cpu: Duration,
 }
 
 impl Tick {
-    /// Now, while so many jobs wait; where few do, the machine need not be asked.
-    fn now(lane: Lane, roots: &Roots, queued: usize) -> Tick {
-        let used = match lane {
-            Lane::Waiting => {
-                let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-                Used::Own(Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32))
-            }
-            Lane::Spawning if queued == 0 => Used::All(None),
-            Lane::Spawning => Used::All(kernel::ticks(roots).ok()),
-        };
+    fn now() -> Tick {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         Tick {
             since: Instant::now(),
-            used,
-        }
-    }
-
-    /// How long it is until the next.
-    fn length(&self) -> Duration {
-        match self.used {
-            Used::Own(_) => TICK,
-            Used::All(_) => LONG_TICK,
-        }
-    }
-
-    /// Whether this process has used less than a quarter of the machine since, or programs have left half of
-    /// it idle.
-    fn idle_until(&self, now: &Tick) -> bool {
-        match (&self.used, &now.used) {
-            (Used::Own(before), Used::Own(after)) => {
-                let cores = thread::available_parallelism().map_or(1, usize::from) as u32;
-                (*after - *before) * 4 < (now.since - self.since) * cores
-            }
-            (Used::All(Some(before)), Used::All(Some(after))) => {
-                after.since(before).is_none_or(|it| it.busy < 50.0)
-            }
-            // Where nobody tells, waiting is taken for waiting.
-            _ => true,
+            cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32),
         }
     }
 }
