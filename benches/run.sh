@@ -95,6 +95,18 @@ row '`process` beside check_procs' '0.3' "$koshu process match=nginx" "$plugins/
 for _ in $(seq 2000); do sleep 600 & done; sleepers=$(jobs -p | tail -n 2000)
 RUNS=20 row '`process` at 2,000 processes' '0.3' "$koshu process match=nginx" "$plugins/check_procs -C nginx -c 1:"
 kill $sleepers; wait $sleepers 2>/dev/null || true
+row '`load` beside check_load' '1.1' "$koshu load load1=99,999" "$plugins/check_load -w 99 -c 999"
+row '`memory` beside check_swap' '1.5' "$koshu memory available=1%," "$plugins/check_swap -w 1% -c 1%"
+row '`users` beside check_users' '1.5' "$koshu users count=~:99," "$plugins/check_users -w 99 -c 999"
+row '`file` beside check_file_age' '0.2' "$koshu file /etc/passwd age=9999d," "$plugins/check_file_age -w 999999999 -c 999999999 -f /etc/passwd"
+row '`ping` beside check_ping' '1.1' "$koshu ping 127.0.0.1 count=1" "$plugins/check_ping -H 127.0.0.1 -w 100,20% -c 500,60% -p 1"
+for count in 50 200; do
+  for number in $(seq $count); do
+    printf "[[check]]\nname = 'dummy %s'\ntype = 'plugin'\ncommand = ['%s', '0', 'fine']\n" "$number" "$plugins/check_dummy"
+  done > "$at/dummies-$count.toml"
+  seq $count > "$at/count"
+  RUNS=30 row "$count wrapped check_dummy beside xargs -P10" '1.0' "$koshu run -c $at/dummies-$count.toml" "xargs -a $at/count -P 10 -I{} $plugins/check_dummy 0 fine"
+done
 fast=$(list 1000 "http://127.0.0.1:$http/" "")
 seq 1000 > "$at/thousand"
 RUNS=5 row '1,000 fast pages beside xargs -P10 check_http' '0.5' "$koshu run -c $fast" "xargs -a $at/thousand -P 10 -I{} $plugins/check_http -H 127.0.0.1 -p $http -u /{}"
@@ -121,7 +133,9 @@ alone '10,000 fast pages' 'linear' "$koshu" run -c "$(list 10000 "http://127.0.0
 alone 'load and validate 10,000 checks' '0.1 s' "$koshu" validate -c "$(list 10000 "http://127.0.0.1:$http/" "time = '1s,3s'")"
 alone 'one `tcp` check' '6 MiB' "$koshu" tcp "127.0.0.1:$http"
 python3 - > "$at/local.toml" <<'END'
-for number in range(25):
-    print(f"[[check]]\nname = 'disk {number}'\ntype = 'disk'\npath = '/'\n[[check]]\nname = 'process {number}'\ntype = 'process'\nmatch = 'nginx'")
+kinds = ["disk'\npath = '/", "process'\nmatch = 'nginx", "load", "memory", "uptime", "users",
+         "file'\npath = '/etc/passwd", "mount'\npath = '/proc", "port'\nforbid = '23", "process'\nargs = 'nginx"]
+for number in range(50):
+    print(f"[[check]]\nname = 'check {number}'\ntype = '{kinds[number % 10]}'")
 END
 alone '50 local checks' '10 ms' "$koshu" run -c "$at/local.toml"

@@ -209,29 +209,37 @@ pub fn command() -> clap::Command {
     Cli::command().subcommands(TYPES.iter().map(|kind| ad_hoc(kind)))
 }
 
-/// The subcommand of one type.
-fn ad_hoc(kind: &Type) -> clap::Command {
-    let explained = format!("koshu explain {} shows them", kind.name);
-    let (names, help, about) = match kind.targets.first() {
-        Some(target) => (
-            vec!["TARGET", "KEY=VALUE"],
-            format!("The {target} first, then keys as in a list; {explained}"),
-            format!(": TARGET is its {}", target.to_uppercase()),
+/// The subcommand of one type; its arguments are only built where it is called or explained.
+fn ad_hoc(kind: &'static Type) -> clap::Command {
+    let about = match kind.targets.first() {
+        Some(target) => format!(
+            "Run one {} check: TARGET is its {}",
+            kind.name,
+            target.to_uppercase()
         ),
-        None => (
-            vec!["KEY=VALUE"],
-            format!("Keys as in a list; {explained}"),
-            String::new(),
-        ),
+        None => format!("Run one {} check", kind.name),
+    };
+    // clap wants a plain function, which cannot know the type.
+    let arguments = match kind.targets.is_empty() {
+        true => |command| arguments(command, &["KEY=VALUE"]),
+        false => |command| arguments(command, &["TARGET", "KEY=VALUE"]),
+    };
+    clap::Command::new(kind.name).about(about).defer(arguments)
+}
+
+fn arguments(command: clap::Command, names: &[&'static str]) -> clap::Command {
+    let kind = command.get_name();
+    let help = match names {
+        [_] => format!("Keys as in a list; koshu explain {kind} shows them"),
+        _ => {
+            format!("The target first, then keys as in a list; koshu explain {kind} shows them")
+        }
     };
     let words = Arg::new("words")
         .value_names(names)
         .num_args(0..)
         .help(help);
-    let command = clap::Command::new(kind.name)
-        .about(format!("Run one {} check{about}", kind.name))
-        .arg(words);
-    Options::augment_args(command)
+    Options::augment_args(command.arg(words))
 }
 
 /// Reads the arguments.

@@ -581,3 +581,48 @@ fn without_systemd_a_service_is_unknown() {
         "{out}"
     );
 }
+
+#[test]
+fn disk_and_process_agree_with_check_disk_and_check_procs() {
+    let (Some(check_disk), Some(check_procs)) = (find("check_disk"), find("check_procs")) else {
+        return;
+    };
+    let theirs = output(
+        &check_disk.display().to_string(),
+        &["-w", "1%", "-c", "1%", "-p", "/", "-u", "bytes"],
+    );
+    let ours = koshu(&[
+        "disk",
+        "/",
+        "used=99.9%,",
+        "inodes=99.9%,",
+        "--format",
+        "json",
+    ]);
+    let used = classic(&theirs, " /");
+    assert!(
+        (perf(&ours, "used") - used).abs() < 64e6,
+        "{theirs} {}",
+        ours.out
+    );
+    let loops: Vec<engine::Running> = (0..3)
+        .map(|_| engine::start(Command::new("bash").args(["-c", "exec -a koshu-oracle sleep 600"])))
+        .collect();
+    engine::until("three of them", || {
+        output("pgrep", &["-fc", "^koshu-oracle 600"]).trim() == "3"
+    });
+    let theirs = output(
+        &check_procs.display().to_string(),
+        &["-a", "koshu-oracle 600"],
+    );
+    let ours = koshu(&[
+        "process",
+        "args=^koshu-oracle 600",
+        "count=3:3,",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(classic(&theirs, "procs"), 3.0, "{theirs}");
+    assert_eq!(perf(&ours, "count"), 3.0);
+    drop(loops);
+}

@@ -22,7 +22,7 @@ pub mod uptime;
 pub mod users;
 
 use crate::host::child::Children;
-use crate::host::{Roots, processes};
+use crate::host::{Roots, mounts, processes};
 use crate::model::metric::Usual;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::secret::Secret;
@@ -219,6 +219,7 @@ pub struct Run {
     /// Where the kernel shows itself.
     pub roots: Roots,
     pub processes: processes::Table,
+    pub mounts: mounts::Table,
     /// Programs that checks have started.
     pub children: Children,
     past: Memories,
@@ -232,6 +233,7 @@ impl Run {
             trust: net::trust::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
             roots: env.roots.clone(),
             processes: processes::Table::default(),
+            mounts: mounts::Table::default(),
             children: Children::default(),
             walks: net::dns::shared::Shared::default(),
             env,

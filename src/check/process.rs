@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Context, Flaw, Type, flaw};
 use crate::host::account;
-use crate::host::processes::{Processes, Running, own};
+use crate::host::processes::{Processes, Running};
 use crate::model::limits::{Age, Amount, Count, Files, Judges, Limits, Memory, Share};
 use crate::model::metric::Metric;
 use crate::model::name;
@@ -143,7 +143,7 @@ impl Check for Process {
 impl Process {
     fn observe<'p>(&self, processes: &'p Processes) -> anyhow::Result<Vec<Seen<'p>>> {
         let user = self.user.as_deref().map(account::number).transpose()?;
-        let own = own(&processes.all);
+        let own = processes.own();
         let parents = self.parent.as_ref().map(|it| parents(it, processes));
         let mut matches = Vec::new();
         for running in &processes.all {

@@ -15,6 +15,24 @@ pub struct Processes {
     pub all: Vec<Running>,
     /// Seconds since boot.
     pub uptime: f64,
+    /// Those that are koshu's own, once somebody asks.
+    own: OnceLock<Vec<u32>>,
+}
+
+impl Processes {
+    pub fn new(all: Vec<Running>, uptime: f64) -> Processes {
+        Processes {
+            all,
+            uptime,
+            own: OnceLock::new(),
+        }
+    }
+
+    /// koshu, what it has started, and the shells above it whose command line is koshu's own
+    /// (`sh -c "koshu …"`, sudo, timeout).
+    pub fn own(&self) -> &[u32] {
+        self.own.get_or_init(|| own(&self.all))
+    }
 }
 
 /// One process, as far as its `stat` tells (proc(5)).
@@ -112,7 +130,7 @@ pub fn read(roots: &Roots) -> anyhow::Result<Processes> {
         roots.proc.display()
     );
     all.sort_by_key(|it| it.pid);
-    Ok(Processes { all, uptime })
+    Ok(Processes::new(all, uptime))
 }
 
 /// Clock ticks of one second.
@@ -254,9 +272,7 @@ impl Running {
     }
 }
 
-/// koshu, what it has started, and the shells above it whose command line is koshu's own
-/// (`sh -c "koshu …"`, sudo, timeout).
-pub fn own(all: &[Running]) -> Vec<u32> {
+fn own(all: &[Running]) -> Vec<u32> {
     let me = std::process::id();
     let mut own = vec![me];
     let find = |pid: u32| all.iter().find(|it| it.pid == pid);

@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn processes(all: Vec<Running>) -> Processes {
-        Processes { all, uptime: 1e6 }
+        Processes::new(all, 1e6)
     }
 
     #[test]

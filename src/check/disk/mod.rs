@@ -219,8 +219,8 @@ impl Disk {
     }
 
     fn observe(&self, cx: &Context) -> anyhow::Result<Vec<Seen>> {
-        let mounts = mounts::read(&cx.run.roots)?;
-        let wanted = self.wanted(&mounts, cx)?;
+        let mounts = cx.run.mounts.read(&cx.run.roots)?;
+        let wanted = self.wanted(mounts, cx)?;
         let fstab = mounts::fstab(Path::new("/etc/fstab"));
         // A path that is no mount point may lead elsewhere, into a mount that hangs.
         let all_local = mounts.iter().all(Mount::is_harmless);
