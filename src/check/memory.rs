@@ -82,7 +82,7 @@ impl Check for Memory {
         );
         let mut outcome = self.judge(&seen);
         if outcome.state() != State::Ok {
-            let line = match cx.run.processes.read(roots) {
+            let line = match cx.run.processes() {
                 Ok(processes) => suspects::largest(processes),
                 Err(error) => Some(format!("no suspects: {error:#}")),
             };

@@ -22,7 +22,10 @@ pub mod uptime;
 pub mod users;
 
 use crate::host::child::Children;
-use crate::host::{Roots, mounts, processes};
+use crate::host::mounts::{self, Mount};
+use crate::host::processes::{self, Processes};
+use crate::host::sockets::{self, Listener};
+use crate::host::{Once, Roots};
 use crate::model::metric::Usual;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::secret::Secret;
@@ -218,8 +221,9 @@ pub struct Run {
     pub trust: net::trust::Trust,
     /// Where the kernel shows itself.
     pub roots: Roots,
-    pub processes: processes::Table,
-    pub mounts: mounts::Table,
+    processes: Once<Processes>,
+    mounts: Once<Vec<Mount>>,
+    listeners: Once<Vec<Listener>>,
     /// Programs that checks have started.
     pub children: Children,
     past: Memories,
@@ -232,8 +236,9 @@ impl Run {
             past,
             trust: net::trust::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
             roots: env.roots.clone(),
-            processes: processes::Table::default(),
-            mounts: mounts::Table::default(),
+            processes: Once::default(),
+            mounts: Once::default(),
+            listeners: Once::default(),
             children: Children::default(),
             walks: net::dns::shared::Shared::default(),
             env,
@@ -242,6 +247,32 @@ impl Run {
 }
 
 impl Run {
+    /// All processes.
+    ///
+    /// # Errors
+    /// As [`processes::read`].
+    pub fn processes(&self) -> anyhow::Result<&Processes> {
+        self.processes.get(|| processes::read(&self.roots))
+    }
+
+    /// The mount table.
+    ///
+    /// # Errors
+    /// As [`mounts::read`].
+    pub fn mounts(&self) -> anyhow::Result<&[Mount]> {
+        let mounts = self.mounts.get(|| mounts::read(&self.roots));
+        mounts.map(Vec::as_slice)
+    }
+
+    /// What listens.
+    ///
+    /// # Errors
+    /// As [`sockets::listeners`].
+    pub fn listeners(&self) -> anyhow::Result<&[Listener]> {
+        let listeners = self.listeners.get(|| sockets::listeners(&self.roots));
+        listeners.map(Vec::as_slice)
+    }
+
     /// What the check of this name remembered.
     pub fn previous(&self, name: &str) -> Previous {
         match &self.past {

@@ -55,7 +55,7 @@ pub struct Mounted {
 
 impl Check for Mounted {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
-        let mounts = cx.run.mounts.read(&cx.run.roots)?;
+        let mounts = cx.run.mounts()?;
         let points = match &self.path {
             Some(paths) => paths.0.iter().map(|it| cx.path(it)).collect(),
             None => {

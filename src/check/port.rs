@@ -162,16 +162,15 @@ impl schemars::JsonSchema for Socket {
 
 impl Check for Port {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
-        let roots = &cx.run.roots;
-        let listeners = sockets::listeners(roots)?;
-        let processes = cx.run.processes.read(roots)?;
+        let listeners = cx.run.listeners()?;
+        let processes = cx.run.processes()?;
         let meant: Vec<Listener> = listeners
             .iter()
             .filter(|it| self.speaks_of(it))
             .cloned()
             .collect();
         let holders = sockets::holders(processes, &meant);
-        Ok(self.judge(&listeners, &holders))
+        Ok(self.judge(listeners, &holders))
     }
 
     fn flaws(&self) -> Vec<Flaw> {

@@ -108,7 +108,7 @@ const STATES: &str = "RSDZTtWXxKPI";
 
 impl Check for Process {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
-        let processes = cx.run.processes.read(&cx.run.roots)?;
+        let processes = cx.run.processes()?;
         let matches = self.observe(processes)?;
         Ok(self.judge(&matches, processes.uptime))
     }

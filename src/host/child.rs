@@ -195,8 +195,6 @@ impl Program {
         let mut drained: Option<Instant> = None;
         let mut exited = false;
         loop {
-            let more = self.out.read() | self.err.read();
-            exited = exited || self.has_exited();
             let now = Instant::now();
             if exited {
                 let end = *drained.get_or_insert((now + DRAIN).min(until));
@@ -206,28 +204,42 @@ impl Program {
             } else if now >= until {
                 return false;
             }
-            if more {
-                continue;
-            }
-            let wake = drained.unwrap_or(until);
+            let wait = net::left(drained.unwrap_or(until));
             let wait = match (&self.pidfd, exited) {
-                (None, false) => net::left(wake).min(LOOK),
-                _ => net::left(wake),
+                (None, false) => wait.min(LOOK),
+                _ => wait,
             };
-            let mut polled: Vec<PollFd> = Vec::with_capacity(3);
-            let pidfd = self.pidfd.as_ref().filter(|_| !exited);
-            let ends: [Option<BorrowedFd>; 3] = [
-                pidfd.map(AsFd::as_fd),
-                self.out.open.as_ref().map(AsFd::as_fd),
-                self.err.open.as_ref().map(AsFd::as_fd),
-            ];
-            for end in ends.iter().flatten() {
-                polled.push(PollFd::new(end, PollFlags::IN));
+            let [ended, out, err] = self.poll(wait, exited);
+            if out {
+                self.out.read();
             }
-            let wait = Timespec::try_from(wait).unwrap_or_default();
-            // An interrupted wait is only a shorter one.
-            let _ = poll(&mut polled, Some(&wait));
+            if err {
+                self.err.read();
+            }
+            let look = ended || self.pidfd.is_none();
+            exited = exited || (look && self.has_exited());
         }
+    }
+
+    /// Waits until something happens: the program has ended, or there is something to read.
+    fn poll(&self, wait: Duration, exited: bool) -> [bool; 3] {
+        let pidfd = self.pidfd.as_ref().filter(|_| !exited);
+        let ends: [Option<BorrowedFd>; 3] = [
+            pidfd.map(AsFd::as_fd),
+            self.out.open.as_ref().map(AsFd::as_fd),
+            self.err.open.as_ref().map(AsFd::as_fd),
+        ];
+        let mut polled: Vec<PollFd> = Vec::with_capacity(ends.len());
+        for end in ends.iter().flatten() {
+            polled.push(PollFd::new(end, PollFlags::IN));
+        }
+        let wait = Timespec::try_from(wait).unwrap_or_default();
+        if poll(&mut polled, Some(&wait)).is_err() {
+            // An interrupted wait is only a shorter one.
+            return [false; 3];
+        }
+        let mut ready = polled.iter().map(|it| !it.revents().is_empty());
+        ends.map(|it| it.is_some() && ready.next().unwrap_or(false))
     }
 
     /// Whether the program has exited; it stays a zombie, so that its group's number is not given away.
@@ -267,29 +279,25 @@ impl Pipe {
         self.open.is_none()
     }
 
-    /// Takes what is there; whether there may be more at once.
-    fn read(&mut self) -> bool {
+    /// Takes what is there.
+    fn read(&mut self) {
         let Some(open) = &mut self.open else {
-            return false;
+            return;
         };
         let mut buffer = [0; 64 << 10];
         match open.read(&mut buffer) {
-            Ok(0) => {
-                self.open = None;
-                false
-            }
+            Ok(0) => self.open = None,
             Ok(count) => {
                 let room = KEPT.saturating_sub(self.kept.bytes.len()).min(count);
                 self.kept.bytes.extend_from_slice(&buffer[..room]);
                 self.kept.more += (count - room) as u64;
-                true
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
-            Err(_) => {
-                self.open = None;
-                false
-            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(_) => self.open = None,
         }
     }
 }

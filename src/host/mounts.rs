@@ -3,25 +3,6 @@
 use crate::host::Roots;
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-/// The mount table, read once per run when the first check needs it.
-#[derive(Default)]
-pub struct Table(OnceLock<Result<Vec<Mount>, String>>);
-
-impl Table {
-    /// # Errors
-    /// As [`read`].
-    pub fn read(&self, roots: &Roots) -> anyhow::Result<&[Mount]> {
-        let mounts = self
-            .0
-            .get_or_init(|| read(roots).map_err(|it| format!("{it:#}")));
-        match mounts {
-            Ok(mounts) => Ok(mounts),
-            Err(why) => Err(anyhow!(why.clone())),
-        }
-    }
-}
 
 /// One line of the mount table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -188,7 +169,7 @@ fn parse_fstab(text: &str) -> Vec<Planned> {
 ///
 /// # Errors
 /// Without /proc.
-fn read(roots: &Roots) -> anyhow::Result<Vec<Mount>> {
+pub fn read(roots: &Roots) -> anyhow::Result<Vec<Mount>> {
     let text = roots.read(&format!("{}/mountinfo", roots.leader()))?;
     Ok(text.lines().filter_map(parse).collect())
 }

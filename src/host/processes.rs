@@ -1,16 +1,13 @@
 //! The process table, read from /proc once per run (proc(5)).
 
 use crate::host::{Roots, kernel};
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-/// All processes, read once per run when the first check needs them.
-#[derive(Default)]
-pub struct Table(OnceLock<Result<Processes, String>>);
-
+/// All processes.
 pub struct Processes {
     pub all: Vec<Running>,
     /// Seconds since boot.
@@ -73,17 +70,6 @@ impl Default for Running {
             virtual_memory: 0,
             threads: 1,
         }
-    }
-}
-
-impl Table {
-    /// # Errors
-    /// As [`read`].
-    pub fn read(&self, roots: &Roots) -> anyhow::Result<&Processes> {
-        let processes = self
-            .0
-            .get_or_init(|| read(roots).map_err(|it| format!("{it:#}")));
-        processes.as_ref().map_err(|it| anyhow!(it.clone()))
     }
 }
 

@@ -138,8 +138,10 @@ impl Supervisor {
             let most = match (orders.parallel, lane) {
                 (Some(most), _) => most.max(1),
                 (None, _) if jobs <= FEW => FEW,
-                (None, Lane::Waiting) => room(&orders.run.roots, CHECK_KIB).min(MOST),
-                (None, Lane::Spawning) => room(&orders.run.roots, PROGRAM_KIB).min(MOST_PROGRAMS),
+                (None, Lane::Waiting) => {
+                    memory(&orders.run.roots, CHECK_KIB).min(files()).min(MOST)
+                }
+                (None, Lane::Spawning) => memory(&orders.run.roots, PROGRAM_KIB).min(MOST_PROGRAMS),
             };
             Crew {
                 lane,
@@ -431,8 +433,8 @@ impl Tick {
     }
 }
 
-/// How many checks that need so much memory this machine can hold at once, by open files and by free memory.
-fn room(roots: &Roots, kib_each: usize) -> usize {
+/// How many checks this machine can hold at once by open files, of which this process takes all that it may have.
+fn files() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum || limit.maximum.is_none() {
@@ -441,12 +443,20 @@ fn room(roots: &Roots, kib_each: usize) -> usize {
         let _ = setrlimit(Resource::Nofile, limit);
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let files = usize::try_from(files.saturating_sub(32) / 2).unwrap_or(usize::MAX);
-    let memory = kernel::memory(roots).map_or(u64::MAX, |it| it.available);
-    let memory = usize::try_from(memory / 1024).unwrap_or(usize::MAX);
-    // Half of what is free belongs to others.
-    files.min(memory / 2 / kib_each).max(4)
+    usize::try_from(files.saturating_sub(32) / 2)
+        .unwrap_or(usize::MAX)
+        .max(FEWEST)
 }
+
+/// How many that need so much memory each this machine can hold at once; half of what is free belongs to others.
+fn memory(roots: &Roots, kib_each: usize) -> usize {
+    let free = kernel::memory(roots).map_or(u64::MAX, |it| it.available);
+    let kib = usize::try_from(free / 1024).unwrap_or(usize::MAX);
+    (kib / 2 / kib_each).max(FEWEST)
+}
+
+/// So many checks are tried at once however little there is.
+const FEWEST: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -219,7 +219,7 @@ impl Disk {
     }
 
     fn observe(&self, cx: &Context) -> anyhow::Result<Vec<Seen>> {
-        let mounts = cx.run.mounts.read(&cx.run.roots)?;
+        let mounts = cx.run.mounts()?;
         let wanted = self.wanted(mounts, cx)?;
         let fstab = mounts::fstab(Path::new("/etc/fstab"));
         // A path that is no mount point may lead elsewhere, into a mount that hangs.
