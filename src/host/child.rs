@@ -5,7 +5,6 @@ use crate::host::Roots;
 use crate::host::processes::{self, Running};
 use crate::net;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit,
     kill_process_group, pidfd_open, prlimit, waitid,
@@ -266,8 +265,7 @@ struct Pipe {
 impl Pipe {
     fn new(end: Option<OwnedFd>) -> io::Result<Pipe> {
         if let Some(end) = &end {
-            let flags = rustix::fs::fcntl_getfl(end)?;
-            rustix::fs::fcntl_setfl(end, flags | OFlags::NONBLOCK)?;
+            rustix::io::ioctl_fionbio(end, true)?;
         }
         Ok(Pipe {
             open: end.map(std::fs::File::from),
