@@ -15,7 +15,9 @@ fuzz_target!(|bytes: &[u8]| {
     let line = line.join(" ");
     assert!(!line.contains(['|', '\n', '\r', '\0']));
     assert_eq!(parse(&line), (printed.items.clone(), vec![]));
-    for metric in printed.items.iter().filter_map(Item::metric) {
+    // A label that is long already would be too long with what is put before it.
+    let metrics = printed.items.iter().filter_map(Item::metric);
+    for metric in metrics.filter(|it| it.label.len() < 190) {
         assert!(metric.value.is_finite());
         let again = parse(&metric.perfdata("check."));
         assert_eq!(again.1, Vec::<String>::new());
