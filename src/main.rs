@@ -218,7 +218,10 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
         Err(text) => print(text.as_bytes(), State::Unknown.code()),
         Ok(job) => {
             let deadline = job.timeout * 2;
-            let plan = Plan { jobs: vec![job] };
+            let plan = Plan {
+                jobs: vec![job],
+                ..Plan::default()
+            };
             let report = run(plan, env(), deadline, None, None, None);
             let mut bytes = Vec::new();
             let written = (dropin.write)(&report, &Style::default(), &mut bytes);
@@ -301,7 +304,16 @@ fn run(
                 .for_each(|it| ran.looked[*it].outcome.detail(line));
         }
     }
-    triage::report(plan, ran, triage::Setting { host, at, origin })
+    triage::report(
+        plan,
+        ran,
+        triage::Setting {
+            host,
+            at,
+            zone: jiff::tz::TimeZone::system(),
+            origin,
+        },
+    )
 }
 
 /// Opens the history, or says why there is none.

@@ -1,9 +1,12 @@
-//! What is to be run: jobs, and which of them run this time.
+//! What is to be run: jobs, which of them run this time, and how they hang together.
 
 use crate::check::{Check, Type};
+use crate::model::calendar::When;
+use crate::model::limits::{Limits, Up};
 use crate::model::name;
 use crate::model::state::State;
-use std::collections::BTreeMap;
+use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,10 @@ pub struct Job {
     /// Patterns of host names; empty runs everywhere.
     pub hosts: Vec<String>,
     pub grade: BTreeMap<String, State>,
+    /// Names of checks and groups without which it says nothing.
+    pub needs: Vec<String>,
+    /// The ceiling of its state.
+    pub at_most: Option<State>,
     pub owner: Option<String>,
     pub action: Option<String>,
     pub runbook: Option<String>,
@@ -39,13 +46,128 @@ pub struct Retry {
     pub wait: Duration,
 }
 
-/// All that is to be run, in the order of the list.
+/// Checks and groups that are judged together, not one by one.
+#[derive(Clone)]
+pub struct Group {
+    pub name: String,
+    pub label: String,
+    /// Names of checks and other groups.
+    pub members: Vec<String>,
+    pub up: Limits<Up>,
+    /// The worst state of a member that is still up.
+    pub least: State,
+    pub tags: Vec<String>,
+    pub at_most: Option<State>,
+    pub owner: Option<String>,
+    pub action: Option<String>,
+    pub runbook: Option<String>,
+}
+
+/// A time in which states have a ceiling.
+#[derive(Clone)]
+pub struct Window {
+    pub name: String,
+    pub when: When,
+    /// Where the times are those of the clock; without it, here.
+    pub zone: Option<TimeZone>,
+    /// Names, patterns of names and `tag:PATTERN`; empty means everything.
+    pub matches: Vec<String>,
+    pub at_most: State,
+}
+
+/// All that is to be run, in the order of the list, and how it hangs together.
 #[derive(Clone, Default)]
 pub struct Plan {
     pub jobs: Vec<Job>,
+    pub groups: Vec<Group>,
+    pub windows: Vec<Window>,
+}
+
+/// Whether a word means something of this name and these tags; `exact` when something is called just so.
+pub fn means(word: &str, exact: bool, name: &str, tags: &[String]) -> bool {
+    match word.strip_prefix("tag:") {
+        _ if exact => name == word,
+        Some(tag) => tags.iter().any(|it| name::matches(tag, it)),
+        None => name::matches(word, name),
+    }
+}
+
+/// Numbers in an order in which each comes after those that it rests upon, or some that form a loop.
+///
+/// # Errors
+/// The loop, its first number again at the end.
+pub fn sorted(links: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut open: Vec<usize> = links.iter().map(Vec::len).collect();
+    let mut above: Vec<Vec<usize>> = vec![Vec::new(); links.len()];
+    for (number, below) in links.iter().enumerate() {
+        below.iter().for_each(|it| above[*it].push(number));
+    }
+    let mut order: Vec<usize> = (0..links.len()).filter(|it| open[*it] == 0).collect();
+    let mut next = 0;
+    while let Some(number) = order.get(next).copied() {
+        next += 1;
+        for it in &above[number] {
+            open[*it] -= 1;
+            if open[*it] == 0 {
+                order.push(*it);
+            }
+        }
+    }
+    let Some(first) = open.iter().position(|it| *it > 0) else {
+        return Ok(order);
+    };
+    // Whoever is left rests upon somebody who is left.
+    let mut path = vec![first];
+    loop {
+        let last = path[path.len() - 1];
+        let Some(below) = links[last].iter().copied().find(|it| open[*it] > 0) else {
+            return Err(path);
+        };
+        if let Some(start) = path.iter().position(|it| *it == below) {
+            path.push(below);
+            return Err(path.split_off(start));
+        }
+        path.push(below);
+    }
 }
 
 impl Plan {
+    /// What each rests upon, by number: checks first, then groups. What is not in the plan is left out.
+    pub fn links(&self) -> Vec<Vec<usize>> {
+        let names = self.names();
+        let numbers: HashMap<&str, usize> =
+            names.enumerate().map(|(number, it)| (it, number)).collect();
+        let of = |words: &[String]| {
+            let found = words
+                .iter()
+                .filter_map(|it| numbers.get(it.as_str()).copied());
+            found.collect()
+        };
+        let jobs = self.jobs.iter().map(|it| of(&it.needs));
+        jobs.chain(self.groups.iter().map(|it| of(&it.members)))
+            .collect()
+    }
+
+    /// The names of all checks, then those of all groups.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let jobs = self.jobs.iter().map(|it| it.name.as_str());
+        jobs.chain(self.groups.iter().map(|it| it.name.as_str()))
+    }
+
+    /// The tags of all checks, then those of all groups.
+    fn tags(&self) -> impl Iterator<Item = &[String]> {
+        let jobs = self.jobs.iter().map(|it| it.tags.as_slice());
+        jobs.chain(self.groups.iter().map(|it| it.tags.as_slice()))
+    }
+
+    /// The names that a word means, an exact name before a pattern.
+    pub fn meant(&self, word: &str) -> Vec<String> {
+        let exact = self.names().any(|it| it == word);
+        let all = self.names().zip(self.tags());
+        let meant = all.filter(|(name, tags)| means(word, exact, name, tags));
+        meant.map(|it| it.0.to_owned()).collect()
+    }
+
     /// Only the jobs whose `hosts` match this machine's name, whole or up to its first dot.
     ///
     /// # Errors
@@ -64,7 +186,8 @@ impl Plan {
         }
     }
 
-    /// Only the jobs that one of the words selects: an exact name, else a pattern, or `tag:PATTERN`.
+    /// Only the jobs that one of the words selects, by an exact name, else a pattern, or `tag:PATTERN`; a group
+    /// stands for its members.
     ///
     /// # Errors
     /// When a word selects nothing; the message has the nearest name.
@@ -72,29 +195,34 @@ impl Plan {
         if words.is_empty() {
             return Ok(self);
         }
-        let mut chosen = vec![false; self.jobs.len()];
+        let mut chosen = vec![false; self.jobs.len() + self.groups.len()];
+        let numbers: HashMap<&str, usize> = self
+            .names()
+            .enumerate()
+            .map(|(number, it)| (it, number))
+            .collect();
         for word in words {
-            let exact = self.jobs.iter().any(|job| job.name == *word);
-            let fits = |job: &Job| match word.strip_prefix("tag:") {
-                _ if exact => job.name == *word,
-                Some(tag) => job.tags.iter().any(|it| name::matches(tag, it)),
-                None => name::matches(word, &job.name),
-            };
-            let hits: Vec<usize> = (0..self.jobs.len())
-                .filter(|it| fits(&self.jobs[*it]))
-                .collect();
+            let hits = self.meant(word);
             if hits.is_empty() {
                 return Err(self.no_such(word));
             }
-            hits.into_iter().for_each(|it| chosen[it] = true);
+            hits.iter()
+                .for_each(|it| chosen[numbers[it.as_str()]] = true);
+        }
+        let links = self.links();
+        // Groups before their members.
+        for number in sorted(&links).unwrap_or_default().into_iter().rev() {
+            if chosen[number] && number >= self.jobs.len() {
+                links[number].iter().for_each(|it| chosen[*it] = true);
+            }
         }
         let mut keep = chosen.into_iter();
         self.jobs.retain(|_| keep.next().unwrap_or(false));
         Ok(self)
     }
 
-    fn no_such(&self, word: &str) -> String {
-        let tags = self.jobs.iter().flat_map(|job| &job.tags);
+    pub fn no_such(&self, word: &str) -> String {
+        let tags = self.tags().flatten();
         let (what, near) = match word.strip_prefix("tag:") {
             Some(tag) => (
                 "no check has a tag that matches",
@@ -102,13 +230,25 @@ impl Plan {
             ),
             None => (
                 "no check is called",
-                name::nearest(word, self.jobs.iter().map(|job| job.name.as_str()))
-                    .map(str::to_owned),
+                name::nearest(word, self.names()).map(str::to_owned),
             ),
         };
         match near {
             Some(near) => format!("{what} `{word}`, did you mean `{near}`?"),
             None => format!("{what} `{word}`"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_or_a_loop_is_found() {
+        assert_eq!(sorted(&[vec![1], vec![2], vec![]]), Ok(vec![2, 1, 0]));
+        assert_eq!(sorted(&[vec![], vec![2], vec![1]]), Err(vec![1, 2, 1]));
+        assert_eq!(sorted(&[vec![0]]), Err(vec![0, 0]));
+        assert_eq!(sorted(&[vec![1], vec![2], vec![1]]), Err(vec![1, 2, 1]));
     }
 }

@@ -98,8 +98,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[[check]]\ntype = 'http'\nurl = 'http://h/'\nneeds = ['x']\n",
-        ":4:1",
-        "unknown key `needs`",
+        ":4:9",
+        "no check or group is called `x`",
     ),
     (
         "[[check]]\ntype = 'http'\nurl = 'http://h/'\nlabel = 'a b'\n",

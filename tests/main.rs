@@ -18,6 +18,7 @@ mod layers;
 mod manual;
 mod running;
 mod secrets;
+mod triage;
 
 // What each type promises.
 mod cert;

@@ -2,6 +2,7 @@
 
 mod mistake;
 mod reader;
+pub mod tables;
 
 pub use mistake::{Mistake, Mistakes};
 
@@ -38,6 +39,10 @@ pub struct Common {
     pub retry: Option<Again>,
     /// Give findings another state, by their code: `{ expired = "warning" }`. `koshu explain TYPE` lists the codes.
     pub grade: Option<BTreeMap<String, State>>,
+    /// Names of checks and groups without which this one says nothing: while one of them is down, this one is blocked, and only told as such.
+    pub needs: Option<Vec<String>>,
+    /// The ceiling of its state: `"warning"` for what must never wake anybody.
+    pub at_most: Option<State>,
     /// Whose it is; printed when the check is not OK.
     pub owner: Option<String>,
     /// What to do now, in one sentence; printed when the check is not OK.
@@ -308,7 +313,8 @@ pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
     for source in sources {
         reader.file(source);
     }
-    if reader.mistakes.is_empty() && reader.jobs.is_empty() {
+    reader.tie();
+    if reader.mistakes.is_empty() && reader.plan.jobs.is_empty() {
         let name = sources.first().map_or("the list", |it| it.name.as_str());
         reader.mistakes.push(Mistake::of(
             name,
@@ -318,6 +324,7 @@ pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
     if !reader.mistakes.is_empty() {
         return Err(Mistakes(reader.mistakes));
     }
+    let plan = reader.plan;
     let mut exposed = Vec::new();
     for (source, key) in reader.secrets {
         if others_may_read(Path::new(&source.name)) {
@@ -327,7 +334,7 @@ pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
             ));
         }
     }
-    Ok((Plan { jobs: reader.jobs }, exposed))
+    Ok((plan, exposed))
 }
 
 fn others_may_read(file: &Path) -> bool {

@@ -2,14 +2,15 @@
 
 use crate::check::{self, Check, TYPES, Type, plugin};
 use crate::config::mistake::Mistake;
-use crate::config::{Common, Source, TIMEOUT};
+use crate::config::{Common, Source, TIMEOUT, tables};
 use crate::model::name;
 use crate::model::outcome::LATE;
 use crate::model::secret::{is_named_secret, is_secret_key};
 use crate::model::state::State;
 use crate::model::text;
-use crate::plan::{Job, Retry};
+use crate::plan::{self, Job, Plan, Retry};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
 use toml::Spanned;
@@ -20,13 +21,17 @@ type Pair<'s> = (Spanned<std::borrow::Cow<'s, str>>, Spanned<DeValue<'s>>);
 
 #[derive(Default)]
 pub struct Reader<'l> {
-    pub jobs: Vec<Job>,
+    pub plan: Plan,
     pub mistakes: Vec<Mistake>,
     /// Keys whose values are secrets that are written out.
     pub secrets: Vec<(&'l Source, String)>,
     /// Where each name was first used.
     names: HashMap<String, Place<'l>>,
     labels: HashMap<String, Place<'l>>,
+    /// Where each check has its `needs`, each group its `members` and each window its `match`, in their order.
+    needs: Vec<Place<'l>>,
+    members: Vec<Place<'l>>,
+    matches: Vec<Place<'l>>,
 }
 
 /// A place in a list; its line is only counted when somebody asks, which would be slow for every check.
@@ -45,16 +50,18 @@ impl<'l> Reader<'l> {
             return;
         }
         let mut defaults = Common::default();
-        let mut checks = None;
+        let mut lists = Vec::new();
         for (key, value) in root {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("defaults", DeValue::Table(_)) => defaults = self.defaults(source, value),
-                ("check", DeValue::Array(_)) => checks = Some(value),
-                ("check", DeValue::Table(_)) => self.mistakes.push(
-                    Mistake::at(source, key.span(), "`check` is a list of tables")
-                        .help("write [[check]] with two brackets"),
+                ("check" | "group" | "window", DeValue::Array(_)) => {
+                    lists.push((key.into_inner(), value));
+                }
+                (word @ ("check" | "group" | "window"), DeValue::Table(_)) => self.mistakes.push(
+                    Mistake::at(source, key.span(), &format!("`{word}` is a list of tables"))
+                        .help(&format!("write [[{word}]] with two brackets")),
                 ),
-                ("defaults" | "check", other) => {
+                ("defaults" | "check" | "group" | "window", other) => {
                     let kind = other.type_str();
                     let message = format!("expected a table, found {kind}");
                     self.mistakes
@@ -62,17 +69,167 @@ impl<'l> Reader<'l> {
                 }
                 (word, _) => {
                     let message = format!("unknown table or key `{}`", text::clean(word));
-                    let near = name::nearest(word, ["check", "defaults"]);
+                    let near = name::nearest(word, ["check", "defaults", "group", "window"]);
                     self.mistakes
                         .push(Mistake::at(source, key.span(), &message).nearest(near));
                 }
             }
         }
-        if let Some(DeValue::Array(items)) = checks.map(Spanned::into_inner) {
+        for (word, list) in lists {
+            let DeValue::Array(items) = list.into_inner() else {
+                continue;
+            };
             for item in items {
-                self.check(source, &defaults, item);
+                match word.as_ref() {
+                    "check" => self.check(source, &defaults, item),
+                    "group" => self.group(source, item),
+                    _ => self.window(source, item),
+                }
             }
         }
+    }
+
+    /// Reads a table that is no check, and where each of its keys stands.
+    fn table<T: DeserializeOwned>(
+        &mut self,
+        source: &'l Source,
+        word: &str,
+        item: Spanned<DeValue>,
+    ) -> Option<(T, HashMap<String, std::ops::Range<usize>>)> {
+        let header = item.span();
+        let DeValue::Table(table) = item.into_inner() else {
+            self.mistakes
+                .push(Mistake::at(source, header, "expected a table"));
+            return None;
+        };
+        let keys = check::keys::<T>();
+        let mut known = Vec::new();
+        let before = self.mistakes.len();
+        for (key, value) in table {
+            match keys.contains(&key.get_ref().as_ref()) {
+                true => known.push((key, value)),
+                false => {
+                    let wrong = key.get_ref();
+                    let message = format!("unknown key `{}` in [[{word}]]", text::clean(wrong));
+                    let near = name::nearest(wrong, keys.iter().copied());
+                    self.mistakes
+                        .push(Mistake::at(source, key.span(), &message).nearest(near));
+                }
+            }
+        }
+        let mut places: HashMap<String, std::ops::Range<usize>> = known
+            .iter()
+            .map(|(key, value)| (key.get_ref().to_string(), value.span()))
+            .collect();
+        places.insert(String::new(), header.clone());
+        let read = self.read(source, header, known, T::deserialize)?;
+        (self.mistakes.len() == before).then_some((read, places))
+    }
+
+    fn group(&mut self, source: &'l Source, item: Spanned<DeValue>) {
+        let Some((keys, places)) = self.table::<tables::Group>(source, "group", item) else {
+            return;
+        };
+        let place = |key: &str| places.get(key).unwrap_or(&places[""]).clone();
+        match keys.plan() {
+            Err((key, message)) => self
+                .mistakes
+                .push(Mistake::at(source, place(key), &message).key(key)),
+            Ok(group) => {
+                let group = plan::Group {
+                    name: text::clean(&group.name),
+                    owner: group.owner.map(|it| text::clean(&it)),
+                    action: group.action.map(|it| text::clean(&it)),
+                    runbook: group.runbook.map(|it| text::clean(&it)),
+                    ..group
+                };
+                self.name(source, &place, &group.name, &group.label);
+                self.members.push((source, place("members")));
+                self.plan.groups.push(group);
+            }
+        }
+    }
+
+    fn window(&mut self, source: &'l Source, item: Spanned<DeValue>) {
+        let Some((keys, places)) = self.table::<tables::Window>(source, "window", item) else {
+            return;
+        };
+        let place = |key: &str| places.get(key).unwrap_or(&places[""]).clone();
+        match keys.plan() {
+            Err((key, message)) => self
+                .mistakes
+                .push(Mistake::at(source, place(key), &message).key(key)),
+            Ok(window) => {
+                self.matches.push((source, place("match")));
+                self.plan.windows.push(plan::Window {
+                    name: text::clean(&window.name),
+                    ..window
+                });
+            }
+        }
+    }
+
+    /// Ties checks, groups and windows of all files together by their names.
+    pub fn tie(&mut self) {
+        let mut wrong = Vec::new();
+        for (group, (source, span)) in self.plan.groups.iter().zip(&self.members) {
+            for word in &group.members {
+                let meant = self.plan.meant(word);
+                if meant.iter().all(|it| *it == group.name) {
+                    let message = self.plan.no_such(word);
+                    wrong.push(Mistake::at(source, span.clone(), &message).key("members"));
+                }
+            }
+        }
+        let members: Vec<Vec<String>> = self
+            .plan
+            .groups
+            .iter()
+            .map(|group| {
+                let mut members: Vec<String> = Vec::new();
+                for name in group.members.iter().flat_map(|it| self.plan.meant(it)) {
+                    // A pattern may mean the group itself, an exact name is a loop.
+                    let own = name == group.name && !group.members.contains(&name);
+                    if !own && !members.contains(&name) {
+                        members.push(name);
+                    }
+                }
+                members
+            })
+            .collect();
+        for (group, members) in self.plan.groups.iter_mut().zip(members) {
+            group.members = members;
+        }
+        for (job, (source, span)) in self.plan.jobs.iter().zip(&self.needs) {
+            for word in &job.needs {
+                if !self.plan.names().any(|it| it == word) {
+                    let near = name::nearest(word, self.plan.names());
+                    let message = format!("no check or group is called `{}`", text::clean(word));
+                    wrong.push(Mistake::at(source, span.clone(), &message).nearest(near));
+                }
+            }
+        }
+        for (window, (source, span)) in self.plan.windows.iter().zip(&self.matches) {
+            for word in &window.matches {
+                if self.plan.meant(word).is_empty() {
+                    let message = self.plan.no_such(word);
+                    wrong.push(Mistake::at(source, span.clone(), &message).key("match"));
+                }
+            }
+        }
+        let links = self.plan.links();
+        if let Err(circle) = plan::sorted(&links) {
+            let names: Vec<&str> = self.plan.names().collect();
+            let path: Vec<&str> = circle.iter().map(|it| names[*it]).collect();
+            let jobs = self.plan.jobs.len();
+            let (source, span) = match circle[0].checked_sub(jobs) {
+                None => &self.needs[circle[0]],
+                Some(group) => &self.members[group],
+            };
+            let message = format!("a loop: {}", path.join(" → "));
+            wrong.push(Mistake::at(source, span.clone(), &message));
+        }
+        self.mistakes.extend(wrong);
     }
 
     fn defaults(&mut self, source: &Source, value: Spanned<DeValue>) -> Common {
@@ -303,6 +460,46 @@ impl<'l> Reader<'l> {
         }
     }
 
+    /// Takes a name and a label for a check or a group; false when there is none to take.
+    fn name(
+        &mut self,
+        source: &'l Source,
+        place: &dyn Fn(&str) -> std::ops::Range<usize>,
+        name: &str,
+        label: &str,
+    ) -> bool {
+        if name.is_empty() {
+            self.mistakes
+                .push(Mistake::at(source, place("name"), "a name cannot be empty"));
+            return false;
+        }
+        if name::label(label) != label || label.is_empty() {
+            let message = format!("a label has only characters of [A-Za-z0-9_.-], not {label:?}");
+            self.mistakes
+                .push(Mistake::at(source, place("label"), &message));
+        }
+        let here = (source, place("name"));
+        let told = |(source, span): Place| Mistake::at(source, span, "").place();
+        if let Some(first) = self.names.insert(name.to_owned(), here.clone()) {
+            let message = format!(
+                "another check is called `{name}` already, at {}",
+                told(first)
+            );
+            let help = "give each a `name` of its own";
+            self.mistakes
+                .push(Mistake::at(source, place("name"), &message).help(help));
+        } else if let Some(first) = self.labels.insert(label.to_owned(), here) {
+            let message = format!(
+                "`{name}` becomes `{label}` in perfdata, as does another check, at {}",
+                told(first)
+            );
+            let help = "give one of them a `label` of its own";
+            self.mistakes
+                .push(Mistake::at(source, place("name"), &message).help(help));
+        }
+        true
+    }
+
     #[expect(
         clippy::too_many_arguments,
         reason = "one call, which gathers what a job is made of"
@@ -319,34 +516,8 @@ impl<'l> Reader<'l> {
     ) {
         let name = text::clean(&name);
         let label = common.label.clone().unwrap_or_else(|| name::label(&name));
-        if name.is_empty() {
-            self.mistakes
-                .push(Mistake::at(source, place("name"), "a name cannot be empty"));
+        if !self.name(source, place, &name, &label) {
             return;
-        }
-        if name::label(&label) != label || label.is_empty() {
-            let message = format!("a label has only characters of [A-Za-z0-9_.-], not {label:?}");
-            self.mistakes
-                .push(Mistake::at(source, place("label"), &message));
-        }
-        let here = (source, place("name"));
-        let told = |(source, span): Place| Mistake::at(source, span, "").place();
-        if let Some(first) = self.names.insert(name.clone(), here.clone()) {
-            let message = format!(
-                "another check is called `{name}` already, at {}",
-                told(first)
-            );
-            let help = "give each a `name` of its own";
-            self.mistakes
-                .push(Mistake::at(source, place("name"), &message).help(help));
-        } else if let Some(first) = self.labels.insert(label.clone(), here) {
-            let message = format!(
-                "`{name}` becomes `{label}` in perfdata, as does another check, at {}",
-                told(first)
-            );
-            let help = "give one of them a `label` of its own";
-            self.mistakes
-                .push(Mistake::at(source, place("name"), &message).help(help));
         }
         for list in ["tags", "hosts"] {
             let given = if list == "tags" {
@@ -378,7 +549,8 @@ impl<'l> Reader<'l> {
         let text = |own: Option<String>, default: &Option<String>| {
             own.or_else(|| default.clone()).map(|it| text::clean(&it))
         };
-        self.jobs.push(Job {
+        self.needs.push((source, place("needs")));
+        self.plan.jobs.push(Job {
             name,
             label,
             kind,
@@ -392,6 +564,8 @@ impl<'l> Reader<'l> {
             tags: common.tags.or(defaults.tags.clone()).unwrap_or_default(),
             hosts: common.hosts.or(defaults.hosts.clone()).unwrap_or_default(),
             grade,
+            needs: common.needs.or(defaults.needs.clone()).unwrap_or_default(),
+            at_most: common.at_most.or(defaults.at_most),
             owner: text(common.owner, &defaults.owner),
             action: text(common.action, &defaults.action),
             runbook: text(common.runbook, &defaults.runbook),

@@ -78,6 +78,8 @@ fn parse(words: &[String]) -> Result<Job, String> {
         tags: Vec::new(),
         hosts: Vec::new(),
         grade: BTreeMap::new(),
+        needs: Vec::new(),
+        at_most: None,
         owner: None,
         action: None,
         runbook: None,

@@ -29,7 +29,7 @@ fn of_entries(report: &Report, most: usize) -> String {
         return "nothing was checked".to_owned();
     };
     if report.entries.len() == 1 {
-        return text::fit(&first.outcome.line(), most);
+        return text::fit(&first.line(), most);
     }
     if first.state() == State::Ok {
         let slowest = report.entries.iter().max_by_key(|it| it.took);
@@ -37,7 +37,17 @@ fn of_entries(report: &Report, most: usize) -> String {
             let took = quantity::seconds(it.took.as_secs_f64());
             format!(", slowest {} {took}", it.name)
         });
-        return text::fit(&format!("{fine} checks fine{slowest}"), most);
+        let tolerated = report.worst_first().filter(|it| it.is_tolerated());
+        let tolerated: Vec<&str> = tolerated.map(|it| it.name.as_str()).collect();
+        let fine = match fine - tolerated.len() {
+            1 => "1 check fine".to_owned(),
+            count => format!("{count} checks fine"),
+        };
+        let rest = match tolerated.len() {
+            0 => String::new(),
+            count => format!("; {count} tolerated: {}", tolerated.join(", ")),
+        };
+        return text::fit(&format!("{fine}{slowest}{rest}"), most);
     }
     // The first fault in words, all others by name as far as there is room.
     let rest: Vec<&Entry> = worst_first.filter(|it| it.state() != State::Ok).collect();
@@ -45,7 +55,7 @@ fn of_entries(report: &Report, most: usize) -> String {
     let shortest = tail(0);
     let room = most.saturating_sub(shortest.len());
     let lead = text::fit(
-        &format!("{}: {}", first.name, first.outcome.line()),
+        &format!("{}: {}", first.name, first.line()),
         room.max(most / 3),
     );
     let named = (0..=rest.len())

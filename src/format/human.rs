@@ -26,7 +26,7 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
         .unwrap_or(0);
     let room = style.width.saturating_sub(STATE + name + last + 4).max(30);
     for entry in report.worst_first() {
-        let mut lines = wrapped(&entry.outcome.line(), room).into_iter();
+        let mut lines = wrapped(&entry.line(), room).into_iter();
         let first = lines.next().unwrap_or_default();
         writeln!(
             to,
@@ -44,7 +44,7 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
         if entry.state() != State::Ok || single {
             let to_do = to_do(entry).filter(|_| entry.state() != State::Ok);
             let to_do = to_do.map(|it| format!("→ {it}"));
-            for line in to_do.into_iter().chain(entry.outcome.texts()) {
+            for line in to_do.into_iter().chain(entry.texts()) {
                 for part in wrapped(&line, style.width.saturating_sub(indent.len()).max(30)) {
                     writeln!(to, "{indent}{part}")?;
                 }

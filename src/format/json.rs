@@ -2,7 +2,7 @@
 
 use crate::format::{Failure, Style};
 use crate::model::metric::Metric;
-use crate::model::report::{Entry, Report};
+use crate::model::report::{Entry, Part, Report};
 use crate::model::state::State;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
@@ -32,7 +32,7 @@ pub struct Document {
     /// Where the list came from, when that is not what was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
-    /// The checks in the order of the list.
+    /// The checks in the order of the list, then the groups, whose type is `group`.
     checks: Vec<Check>,
 }
 
@@ -43,8 +43,20 @@ struct Check {
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    /// 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    /// 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, after triage.
     state: u8,
+    /// What it saw, where triage makes something else of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_state: Option<u8>,
+    /// The check or group because of which it says nothing and does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked_by: Option<String>,
+    /// The group through which it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member_of: Option<String>,
+    /// The checks that say nothing because of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocks: Vec<String>,
     /// One line: the faults, worst first, or the facts.
     summary: String,
     /// More lines.
@@ -145,8 +157,20 @@ fn check(entry: &Entry) -> Check {
         name: entry.name.clone(),
         kind: entry.kind.to_owned(),
         state: entry.state().code(),
-        summary: entry.outcome.line(),
-        details: entry.outcome.lines(),
+        raw_state: Some(entry.outcome.state())
+            .filter(|it| *it != entry.state())
+            .map(State::code),
+        blocked_by: match &entry.part {
+            Part::Blocked(cause) => Some(cause.clone()),
+            _ => None,
+        },
+        member_of: match &entry.part {
+            Part::Member(group) => Some(group.clone()),
+            _ => None,
+        },
+        blocks: entry.behind.clone(),
+        summary: entry.line(),
+        details: entry.lines(),
         findings: findings.collect(),
         perf: perf.collect(),
         duration: milli(entry.took.as_secs_f64()),

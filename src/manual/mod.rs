@@ -99,6 +99,12 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
     if let Some(kind) = Type::named(topic) {
         return Ok(explain_type(kind));
     }
+    if let Some((name, table)) = schema::tables().into_iter().find(|it| it.0 == topic) {
+        let about = table["description"].as_str().unwrap_or_default();
+        let mut text = format!("[[{name}]]: {about}\n\nKeys:\n\n");
+        write_keys(&mut text, &keys_of(&table));
+        return Ok(text);
+    }
     let findings: Vec<(&Type, &Code)> = TYPES
         .iter()
         .flat_map(|kind| kind.codes().map(move |code| (*kind, code)))
@@ -151,6 +157,7 @@ fn overview() -> String {
     }
     text.push_str("\nKeys of every check, also in [defaults] but for name, label and type:\n\n");
     write_keys(&mut text, &keys_of(&schema::common()));
+    text.push_str("\nOther tables: koshu explain group, koshu explain window\n");
     text
 }
 

@@ -1,6 +1,6 @@
 //! The manual pages, in roff.
 
-use super::schema::common;
+use super::schema::{common, tables};
 use super::{Key, about, keys_of};
 use crate::check::{TYPES, Type};
 use clap_mangen::roff::{Inline, Roff, bold, roman};
@@ -145,7 +145,7 @@ pub fn list() -> String {
     section(
         "DESCRIPTION",
         &[
-            "A list is a TOML file. Each [[check]] table is one check; [defaults] holds common keys for all checks of its file. Keys that nobody knows, values of the wrong kind, names used twice and lists that check nothing are refused with file, line and column.",
+            "A list is a TOML file. Each [[check]] table is one check; [defaults] holds common keys for all checks of its file, [[group]] judges several checks together, [[window]] holds states down for a time. Keys that nobody knows, values of the wrong kind, names used twice and lists that check nothing are refused with file, line and column.",
         ],
     );
     section(
@@ -158,6 +158,13 @@ pub fn list() -> String {
     );
     roff.control("SH", ["COMMON KEYS"]);
     page_keys(&mut roff, &keys_of(&common()));
+    for (name, table) in tables() {
+        roff.control("SH", [format!("TABLE [[{name}]]").as_str()]);
+        roff.text([roman(plain(
+            table["description"].as_str().unwrap_or_default(),
+        ))]);
+        page_keys(&mut roff, &keys_of(&table));
+    }
     for kind in TYPES {
         roff.control("SH", [format!("TYPE {}", kind.name).as_str()]);
         roff.text([roman(plain(&about(kind)))]);

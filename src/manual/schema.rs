@@ -2,6 +2,7 @@
 
 use crate::check::TYPES;
 use crate::config::Common;
+use crate::config::tables::{Group, Window};
 use crate::format::json::Document;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -11,6 +12,17 @@ pub fn common() -> Value {
     let settings = SchemaSettings::draft07().with(|it| it.inline_subschemas = true);
     let generator = settings.into_generator();
     generator.into_root_schema_for::<Common>().to_value()
+}
+
+/// The schemas of the tables besides checks, by their names.
+pub fn tables() -> [(&'static str, Value); 2] {
+    let settings = SchemaSettings::draft07().with(|it| it.inline_subschemas = true);
+    let group = settings
+        .clone()
+        .into_generator()
+        .into_root_schema_for::<Group>();
+    let window = settings.into_generator().into_root_schema_for::<Window>();
+    [("group", group.to_value()), ("window", window.to_value())]
 }
 
 /// The JSON Schema of a list, for editors.
@@ -59,6 +71,10 @@ pub fn list() -> Value {
         "additionalProperties": false,
         "definitions": definitions,
     });
+    for (name, mut table) in tables() {
+        table["additionalProperties"] = json!(false);
+        schema["properties"][name] = json!({ "type": "array", "items": table });
+    }
     without_null(&mut schema);
     schema
 }

@@ -52,6 +52,8 @@ measures! {
     Old: Seconds Above None, false, "1d,2d";
     /// Some number of which more is worse.
     Amount: None Above None, true, "10,100";
+    /// Members of a group that are up.
+    Up: None Below Some("the members"), true, "3,2";
     /// Open files of a process.
     Files: None Above Some("what it may have"), true, "80%,95%";
     /// Inodes in use.

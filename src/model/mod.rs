@@ -1,5 +1,6 @@
 //! The vocabulary every other module speaks: pure values, no I/O, no clock, no globals.
 
+pub mod calendar;
 pub mod duration;
 pub mod limits;
 pub mod list;

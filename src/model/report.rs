@@ -32,6 +32,14 @@ pub struct Entry {
     /// The metrics that this type usually has, so that a budget need not look at states.
     pub usual_metrics: &'static [Usual],
     pub outcome: Outcome,
+    /// What it is to a person, after triage.
+    pub state: State,
+    /// How it counts.
+    pub part: Part,
+    /// What triage has to say before its line: "in maintenance until Sun 04:00".
+    pub remarks: Vec<String>,
+    /// Names of those that say nothing because of it.
+    pub behind: Vec<String>,
     /// How long the looks took, waits between them included.
     pub took: Duration,
     pub owner: Option<String>,
@@ -41,9 +49,57 @@ pub struct Entry {
     pub runbook: Option<String>,
 }
 
+/// How an entry counts in the report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// By itself.
+    Own,
+    /// Through a group of this name, which names it.
+    Member(String),
+    /// Not at all, because it needs what is called so, and that is down.
+    Blocked(String),
+}
+
 impl Entry {
     pub fn state(&self) -> State {
-        self.outcome.state()
+        self.state
+    }
+
+    /// Whether it fails, but nobody need act on it now.
+    pub fn is_tolerated(&self) -> bool {
+        self.state == State::Ok && self.outcome.state() != State::Ok
+    }
+
+    /// Its one line, with what triage says of it.
+    pub fn line(&self) -> String {
+        let mut line = self.remarks.join(", ");
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&self.outcome.line());
+        match self.behind.len() {
+            0 => line,
+            1 => format!("{line} (1 check behind it blocked)"),
+            count => format!("{line} ({count} checks behind it blocked)"),
+        }
+    }
+
+    /// What else there is to know, apart from the table.
+    pub fn texts(&self) -> Vec<String> {
+        let mut texts = self.outcome.texts();
+        texts.extend(self.blocked());
+        texts
+    }
+
+    /// What else there is to know.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.outcome.lines();
+        lines.extend(self.blocked());
+        lines
+    }
+
+    fn blocked(&self) -> Option<String> {
+        (!self.behind.is_empty()).then(|| format!("blocked: {}", self.behind.join(", ")))
     }
 }
 
@@ -56,7 +112,7 @@ pub struct Report {
     pub took: Duration,
     /// In the order of the list.
     pub entries: Vec<Entry>,
-    /// Indices of `entries`, what needs a person first.
+    /// Indices of the entries that count by themselves, what needs a person first.
     pub order: Vec<usize>,
     /// Where the list came from, when that is not what was asked for.
     pub origin: Option<String>,
@@ -70,13 +126,12 @@ impl Report {
         match self.stopped.is_some() || self.entries.is_empty() {
             true => State::Unknown,
             false => self
-                .entries
-                .iter()
+                .worst_first()
                 .fold(State::Ok, |worst, it| worst.worst(it.state())),
         }
     }
 
-    /// The entries, what needs a person first.
+    /// The entries that count by themselves, what needs a person first.
     pub fn worst_first(&self) -> impl Iterator<Item = &Entry> {
         self.order.iter().map(|index| &self.entries[*index])
     }
@@ -104,6 +159,10 @@ pub mod sample {
             label: crate::model::name::label(name),
             kind,
             usual_metrics: &[],
+            state: outcome.state(),
+            part: Part::Own,
+            remarks: vec![],
+            behind: vec![],
             outcome,
             took: Duration::from_millis(120),
             owner: None,

@@ -487,6 +487,8 @@ mod tests {
             tags: vec![],
             hosts: vec![],
             grade: BTreeMap::new(),
+            needs: vec![],
+            at_most: None,
             owner: None,
             action: None,
             runbook: None,
@@ -503,7 +505,13 @@ mod tests {
             on_progress: None,
             stop: &|| None,
         };
-        run(&Plan { jobs }, orders)
+        run(
+            &Plan {
+                jobs,
+                ..Plan::default()
+            },
+            orders,
+        )
     }
 
     #[test]

@@ -1,37 +1,67 @@
 //! From raw outcomes to what a person must act on; pure, and run once when all outcomes are known.
+//!
+//! In this order: windows put a ceiling on what they match; what needs something that is down is blocked;
+//! groups are judged by their members; a check's own ceiling is put on what is left. Nothing that is OK is
+//! ever held back.
 
+mod group;
 mod order;
+mod window;
 
-use crate::model::report::{Entry, Ran, Report};
-use crate::plan::Plan;
-use std::time::SystemTime;
+use crate::model::report::{Entry, Looked, Part, Ran, Report};
+use crate::model::state::State;
+use crate::plan::{self, Job, Plan};
+use jiff::tz::TimeZone;
+use std::time::{Duration, SystemTime};
 
 /// What is known of a run besides its outcomes.
 pub struct Setting {
     pub host: String,
     pub at: SystemTime,
+    /// The zone of this machine.
+    pub zone: TimeZone,
     /// Where the list came from, when that is not what was asked for.
     pub origin: Option<String>,
 }
 
 /// Puts the outcomes of a plan together, every one of them exactly once.
 pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
-    let entries: Vec<Entry> = plan
-        .jobs
-        .into_iter()
-        .zip(ran.looked)
-        .map(|(job, looked)| Entry {
-            name: job.name,
-            label: job.label,
-            kind: job.kind.name,
-            usual_metrics: job.kind.metrics,
-            outcome: looked.outcome,
-            took: looked.took,
-            owner: job.owner,
-            action: job.action,
-            runbook: job.runbook,
-        })
+    let plan = group::whole(plan);
+    let links = plan.links();
+    let Plan {
+        jobs,
+        groups,
+        windows,
+    } = plan;
+    let ceilings: Vec<Option<State>> = jobs
+        .iter()
+        .map(|it| it.at_most)
+        .chain(groups.iter().map(|it| it.at_most))
         .collect();
+    let tags: Vec<Vec<String>> = jobs
+        .iter()
+        .map(|it| it.tags.clone())
+        .chain(groups.iter().map(|it| it.tags.clone()))
+        .collect();
+    let first_group = jobs.len();
+    let mut entries: Vec<Entry> = jobs.into_iter().zip(ran.looked).map(entry).collect();
+    entries.extend(groups.iter().map(group::entry));
+    let windows = window::Windows::new(&windows, &entries, setting.at, &setting.zone);
+    // A list with a loop is refused at load.
+    for number in plan::sorted(&links).unwrap_or_default() {
+        if let Some(group) = number.checked_sub(first_group) {
+            group::judge(&mut entries, number, &groups[group], &links[number]);
+        }
+        windows.apply(&mut entries[number], &tags[number]);
+        if number < first_group {
+            block(&mut entries, number, &links[number]);
+        }
+    }
+    for (number, ceiling) in ceilings.into_iter().enumerate() {
+        let entry = &mut entries[number];
+        entry.state = ceiling.map_or(entry.state, |it| at_most(entry.state, it));
+    }
+    group::tell(&mut entries, first_group, &links);
     Report {
         host: setting.host,
         at: setting.at,
@@ -42,3 +72,64 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         stopped: ran.stopped,
     }
 }
+
+fn entry((job, looked): (Job, Looked)) -> Entry {
+    Entry {
+        name: job.name,
+        label: job.label,
+        kind: job.kind.name,
+        usual_metrics: job.kind.metrics,
+        state: looked.outcome.state(),
+        part: Part::Own,
+        remarks: Vec::new(),
+        behind: Vec::new(),
+        outcome: looked.outcome,
+        took: looked.took,
+        owner: job.owner,
+        action: job.action,
+        runbook: job.runbook,
+    }
+}
+
+/// The better of a state and its ceiling.
+fn at_most(state: State, ceiling: State) -> State {
+    match state.badness() > ceiling.badness() {
+        true => ceiling,
+        false => state,
+    }
+}
+
+/// Whether others can do their work with it: a warning is no failure.
+fn is_up(entry: &Entry) -> bool {
+    matches!(entry.state, State::Ok | State::Warning) && !matches!(entry.part, Part::Blocked(_))
+}
+
+/// A check that fails while something that it needs is down says nothing: its cause does.
+fn block(entries: &mut [Entry], number: usize, needs: &[usize]) {
+    if entries[number].state == State::Ok {
+        return;
+    }
+    if let Some(cause) = cause(entries, needs) {
+        let (cause, name) = (cause, entries[number].name.clone());
+        entries[cause].behind.push(name);
+        entries[number].part = Part::Blocked(entries[cause].name.clone());
+    }
+}
+
+/// The first of these that is down; where that one is blocked itself, what blocks it.
+fn cause(entries: &[Entry], needs: &[usize]) -> Option<usize> {
+    let down = needs.iter().copied().find(|it| !is_up(&entries[*it]))?;
+    match &entries[down].part {
+        Part::Blocked(cause) => entries.iter().position(|it| it.name == *cause),
+        _ => Some(down),
+    }
+}
+
+/// What a group takes as long as its slowest member.
+fn longest(entries: &[Entry], members: &[usize]) -> Duration {
+    let took = members.iter().map(|it| entries[*it].took);
+    took.max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,21 @@
-//! What a person should read first: the worst state, then the order of the list.
+//! What a person should read first: the worst state, then causes of most, then the order of the list.
 
-use crate::model::report::Entry;
+use crate::model::report::{Entry, Part};
 use std::cmp::Reverse;
 
-/// Indices of the entries, worst first; of equals the one that stands first in the list.
+/// Indices of the entries that count by themselves, worst first; of equals the one with most behind it, and of
+/// those the one that stands first in the list.
 pub fn worst_first(entries: &[Entry]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..entries.len()).collect();
-    order.sort_by_key(|index| (Reverse(entries[*index].state().badness()), *index));
+    let own = (0..entries.len()).filter(|it| entries[*it].part == Part::Own);
+    let mut order: Vec<usize> = own.collect();
+    order.sort_by_key(|index| {
+        let entry = &entries[*index];
+        (
+            Reverse(entry.state().badness()),
+            Reverse(entry.behind.len()),
+            *index,
+        )
+    });
     order
 }
 
