@@ -148,9 +148,9 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "[[check]] with two brackets",
     ),
     (
-        "[[group]]\nname = 'x'\n",
+        "[[grup]]\nname = 'x'\n",
         ":1:3",
-        "unknown table or key `group`",
+        "unknown table or key `grup`",
     ),
     (
         "[defaults]\ntimeuot = '1s'\n[[check]]\ntype = 'disk'\n",

@@ -60,9 +60,17 @@ fn said(report: &Report) -> (State, String) {
     (report.state(), line.to_owned())
 }
 
+/// Keys of checks and tables, what each check said, and what the report says of it.
+type Situation = (
+    &'static str,
+    &'static [(&'static str, State)],
+    State,
+    &'static str,
+);
+
 #[test]
 fn situations_and_what_they_come_to() {
-    let cases: &[(&str, &[(&str, State)], State, &str)] = &[
+    let cases: &[Situation] = &[
         ("", &[("a", O), ("b", W)], W, "b: b says so; 1 OK"),
         // A cause stands for what is behind it, however far.
         (
