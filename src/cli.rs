@@ -131,9 +131,23 @@ pub struct Options {
     pub parallel: Option<u32>,
     #[command(flatten)]
     pub history: History,
+    /// When to print anything: cron mails only news with change; the exit code is the same
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "always")]
+    pub print: Print,
     /// The most bytes that the nagios format prints
     #[arg(long, value_name = "N", default_value_t = Style::MAX_BYTES as u32, value_parser = clap::value_parser!(u32).range(80..=16_777_216))]
     pub max_bytes: u32,
+}
+
+/// When a run prints its answer.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+pub enum Print {
+    /// After every run
+    Always,
+    /// When something is not OK
+    Problem,
+    /// When something has changed since the run before
+    Change,
 }
 
 // Where history is; a doc comment would become the help text of the command.

@@ -2,8 +2,15 @@
 //! nothing waits for it longer than a second.
 
 use crate::check::Past;
+use crate::model::report::Report;
+use crate::model::standing::{Failing, Standing};
+use crate::model::state::State;
+use crate::model::text;
+use crate::plan::Retention;
 use anyhow::{Context, anyhow, ensure};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +19,11 @@ use std::time::{Duration, SystemTime};
 /// An open file.
 #[derive(Debug)]
 pub struct History(Connection);
+
+/// Every so many runs it is tidied up.
+const TIDY: i64 = 100;
+/// The most bytes that are kept of a line.
+const LINE: usize = 250;
 
 /// How long another run's transaction is waited for.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -31,6 +43,34 @@ const STEPS: &[&str] = &["
         at REAL NOT NULL,
         value TEXT NOT NULL
     );
+    -- Every run.
+    CREATE TABLE run (
+        id INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        took REAL NOT NULL,
+        state INTEGER NOT NULL
+    );
+    -- How each check and group stands.
+    CREATE TABLE standing (
+        name TEXT PRIMARY KEY,
+        at REAL NOT NULL,
+        state INTEGER NOT NULL,
+        since REAL NOT NULL,
+        before INTEGER,
+        last_ok REAL,
+        failing REAL,
+        runs INTEGER NOT NULL,
+        looks TEXT NOT NULL
+    ) WITHOUT ROWID;
+    -- Every change of a state; the first is what it was when it was first seen.
+    CREATE TABLE change (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        at REAL NOT NULL,
+        state INTEGER NOT NULL,
+        line TEXT NOT NULL
+    );
+    CREATE INDEX change_of ON change (name, at);
 "];
 
 impl History {
@@ -68,20 +108,24 @@ impl History {
         let mut connection =
             Connection::open(path).with_context(|| format!("cannot open {shown}"))?;
         connection.busy_timeout(PATIENCE)?;
-        // Where WAL cannot be had, as over NFS, the old journal does.
-        let _: String = connection
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .with_context(|| format!("cannot use {shown}"))?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
         let known = STEPS.len();
         let version = |connection: &Connection| -> rusqlite::Result<usize> {
             connection
                 .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
                 .map(|it| usize::try_from(it).unwrap_or(usize::MAX))
         };
+        if version(&connection)? == 0 {
+            // What is deleted gives its room back; it can only be set before there is anything.
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
+        // Where WAL cannot be had, as over NFS, the old journal does.
+        let _: String = connection
+            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+            .with_context(|| format!("cannot use {shown}"))?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         if version(&connection)? != known {
             let step = connection
-                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+                .transaction_with_behavior(TransactionBehavior::Immediate)
                 .with_context(|| format!("cannot write {shown}"))?;
             // Another run may have been quicker.
             let taken = version(&step)?;
@@ -117,23 +161,102 @@ impl History {
         Ok(memories)
     }
 
-    /// Keeps what checks want to remember.
+    /// How checks and groups of these names stood after the last run.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn standings<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+    ) -> anyhow::Result<HashMap<String, Standing>> {
+        let mut query = self.0.prepare(
+            "SELECT at, state, since, before, last_ok, failing, runs, looks FROM standing WHERE name = ?1",
+        )?;
+        let mut standings = HashMap::new();
+        for name in names {
+            let row = query.query_row([name], |row| {
+                let failing: Option<f64> = row.get(5)?;
+                Ok(Standing {
+                    at: time(row.get(0)?),
+                    state: state(row.get(1)?),
+                    since: time(row.get(2)?),
+                    before: row.get::<_, Option<u8>>(3)?.map(state),
+                    last_ok: row.get::<_, Option<f64>>(4)?.map(time),
+                    failing: match failing {
+                        Some(since) => Some(Failing {
+                            since: time(since),
+                            runs: row.get(6)?,
+                        }),
+                        None => None,
+                    },
+                    looks: row.get(7)?,
+                })
+            });
+            if let Some(standing) = row.optional()? {
+                standings.insert(name.to_owned(), standing);
+            }
+        }
+        Ok(standings)
+    }
+
+    /// Records a run: what its checks remember, how everything stands, and what has changed; all of it or
+    /// nothing.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn remember(
-        &mut self,
-        at: SystemTime,
-        memories: &[(&str, &serde_json::Value)],
-    ) -> anyhow::Result<()> {
-        let all = self.0.transaction()?;
-        for (name, value) in memories {
-            all.execute(
-                "REPLACE INTO memory (name, at, value) VALUES (?1, ?2, ?3)",
-                params![name, unix(at), value.to_string()],
+    pub fn record(&mut self, report: &Report, keep: &Retention) -> anyhow::Result<()> {
+        let at = unix(report.at);
+        let all = self
+            .0
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        all.execute(
+            "INSERT INTO run (at, took, state) VALUES (?1, ?2, ?3)",
+            params![at, report.took.as_secs_f64(), report.state().code()],
+        )?;
+        let run = all.last_insert_rowid();
+        {
+            let mut remember =
+                all.prepare("REPLACE INTO memory (name, at, value) VALUES (?1, ?2, ?3)")?;
+            let mut stand = all.prepare(
+                "REPLACE INTO standing (name, at, state, since, before, last_ok, failing, runs, looks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?;
+            let mut change =
+                all.prepare("INSERT INTO change (name, at, state, line) VALUES (?1, ?2, ?3, ?4)")?;
+            for entry in &report.entries {
+                if let Some(memory) = entry.outcome.memory() {
+                    remember.execute(params![entry.name, at, memory.to_string()])?;
+                }
+                let Some(it) = &entry.standing else {
+                    continue;
+                };
+                stand.execute(params![
+                    entry.name,
+                    at,
+                    it.state.code(),
+                    unix(it.since),
+                    it.before.map(State::code),
+                    it.last_ok.map(unix),
+                    it.failing.map(|it| unix(it.since)),
+                    it.failing.map_or(0, |it| it.runs),
+                    it.looks
+                ])?;
+                if it.since == it.at {
+                    let line = text::fit(&entry.line(), LINE);
+                    change.execute(params![entry.name, at, it.state.code(), line])?;
+                }
+            }
         }
-        Ok(all.commit()?)
+        if run % TIDY == 0 {
+            tidy(&all, at, keep)?;
+        }
+        all.commit()?;
+        if run % TIDY == 0 {
+            // It only gives room back; that it cannot is no loss.
+            let _ = self
+                .0
+                .execute_batch("PRAGMA incremental_vacuum; PRAGMA optimize;");
+        }
+        Ok(())
     }
 
     /// Adds what somebody vouches for, and lets the check remember it.
@@ -157,6 +280,32 @@ impl History {
         )?;
         Ok(both.commit()?)
     }
+}
+
+/// Forgets what is too old or too much. What people have vouched for is never forgotten.
+fn tidy(all: &Transaction, now: f64, keep: &Retention) -> rusqlite::Result<()> {
+    let oldest = now - keep.age.as_secs_f64();
+    let forget = |before: f64| -> rusqlite::Result<()> {
+        all.execute("DELETE FROM run WHERE at < ?1", [before])?;
+        all.execute("DELETE FROM standing WHERE at < ?1", [before])?;
+        // The last change before that says what was then.
+        all.execute(
+            "DELETE FROM change WHERE at < ?1 AND EXISTS (SELECT 1 FROM change AS later WHERE later.name = change.name AND later.at > change.at AND later.at <= ?1)",
+            [before],
+        )?;
+        Ok(())
+    };
+    forget(oldest)?;
+    let number = |pragma: &str| all.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+    let bytes = pages.saturating_mul(number("PRAGMA page_size")?);
+    if u64::try_from(bytes).is_ok_and(|it| it > keep.bytes) {
+        // A quarter of what there is makes room for some time.
+        let first: Option<f64> = all.query_row("SELECT min(at) FROM run", [], |row| row.get(0))?;
+        let first = first.unwrap_or(oldest);
+        forget(first + (now - first) / 4.0)?;
+    }
+    Ok(())
 }
 
 /// Where the file is: as it was asked for, in the folder that systemd gives, in koshu's own where this user
@@ -201,6 +350,13 @@ fn is_corrupt(error: &anyhow::Error) -> bool {
     )
 }
 
+fn state(code: u8) -> State {
+    let all = [State::Ok, State::Warning, State::Critical];
+    all.get(usize::from(code))
+        .copied()
+        .unwrap_or(State::Unknown)
+}
+
 fn unix(at: SystemTime) -> f64 {
     at.duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
@@ -214,6 +370,7 @@ fn time(unix: f64) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::report::sample;
     use serde_json::json;
 
     fn at(seconds: u64) -> SystemTime {
@@ -226,13 +383,14 @@ mod tests {
         let file = folder.path().join("deep/down/history.db");
         let (mut history, said) = History::open(&file, at(5)).expect("a file");
         assert!(said.is_none());
-        let first = json!({ "size": 5 });
-        history
-            .remember(at(100), &[("log", &first)])
-            .expect("written");
-        history
-            .remember(at(160), &[("log", &json!(6))])
-            .expect("written");
+        for (seconds, size) in [(100, json!({ "size": 5 })), (160, json!(6))] {
+            let mut report = sample::report();
+            report.at = at(seconds);
+            report.entries[0].name = "log".to_owned();
+            report.entries[0].outcome.remember(size);
+            let keep = Retention::default();
+            history.record(&report, &keep).expect("written");
+        }
         history
             .attest(at(200), "restore", &json!({ "by": "anna" }))
             .expect("written");
@@ -273,5 +431,79 @@ mod tests {
         assert_eq!(path, Path::new("/state/history-nagios.db"));
         let path = place(Some(Path::new("/x/y.db")), var, "nagios").expect("a place");
         assert_eq!(path, Path::new("/x/y.db"));
+    }
+
+    /// A run at a time, in which the only check has a state.
+    fn run(history: &mut History, seconds: u64, state: State) {
+        let mut report = sample::report();
+        report.entries.truncate(1);
+        report.order = vec![0];
+        report.at = at(seconds);
+        let past = history.standings(["web"].into_iter()).expect("read");
+        let next = Standing::next(past.get("web"), state, state, false, report.at);
+        report.entries[0].standing = Some(next);
+        let keep = Retention {
+            age: Duration::from_secs(100_000),
+            ..Retention::default()
+        };
+        history.record(&report, &keep).expect("written");
+    }
+
+    #[test]
+    fn how_things_stand_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("history.db");
+        let (mut history, _) = History::open(&file, at(5)).expect("a file");
+        for (minute, state) in [State::Ok, State::Critical, State::Critical]
+            .iter()
+            .enumerate()
+        {
+            run(&mut history, 60 * minute as u64, *state);
+        }
+        let it = history.standings(["web", "x"].into_iter()).expect("read");
+        assert_eq!(it.len(), 1);
+        let it = &it["web"];
+        assert_eq!(
+            (it.state, it.since, it.before),
+            (State::Critical, at(60), Some(State::Ok))
+        );
+        assert_eq!((it.last_ok, it.looks.as_str()), (Some(at(0)), "oxx"));
+        assert_eq!(it.failing.map(|it| it.runs), Some(2));
+        let changes: i64 = history
+            .0
+            .query_row("SELECT count(*) FROM change", [], |it| it.get(0))
+            .expect("a number");
+        assert_eq!(changes, 2);
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten_and_attestations_are_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut history, _) = History::open(&folder.path().join("h.db"), at(5)).expect("a file");
+        history
+            .attest(at(1), "restore", &json!({ "by": "anna" }))
+            .expect("written");
+        for minute in 0..300 {
+            let state = if minute % 2 == 0 {
+                State::Ok
+            } else {
+                State::Warning
+            };
+            run(&mut history, 1000 * minute, state);
+        }
+        let count = |table: &str| -> i64 {
+            let sql = format!("SELECT count(*) FROM {table}");
+            history
+                .0
+                .query_row(&sql, [], |it| it.get(0))
+                .expect("a number")
+        };
+        assert!((100..=102).contains(&count("run")), "{}", count("run"));
+        assert!(
+            (100..=103).contains(&count("change")),
+            "{}",
+            count("change")
+        );
+        assert_eq!(count("attestation"), 1);
     }
 }

@@ -23,7 +23,7 @@ mod triage;
 
 use crate::check::disk::helper;
 use crate::check::review;
-use crate::cli::{AdHoc, Attest, Cli, Command, Exit, Lists, Options, Page, Schema};
+use crate::cli::{AdHoc, Attest, Cli, Command, Exit, Lists, Options, Page, Print, Schema};
 use crate::config::{Mistakes, Source};
 use crate::dropin::Dropin;
 use crate::format::{Failure, Format, Style};
@@ -107,7 +107,10 @@ fn koshu(cli: Cli) -> u8 {
                     let env = env();
                     let chosen = plan.on(&env.host).and_then(|it| it.select(&run.names));
                     match chosen {
-                        Ok(plan) => execute(plan, env, &run.options, origin),
+                        Ok(plan) => {
+                            let setting = Setting::new(&run.options, origin, Records::Always);
+                            execute(plan, env, &run.options, setting)
+                        }
                         Err(text) => refuse(&text, &run.options),
                     }
                 }
@@ -184,18 +187,19 @@ fn one(ad_hoc: &AdHoc) -> u8 {
         Err(text) => refuse(&text, &ad_hoc.options),
         Ok(source) => match config::parse(&[source]) {
             Err(mistakes) => wrong(&mistakes, &ad_hoc.options),
-            Ok(plan) => execute(plan, env(), &ad_hoc.options, None),
+            Ok(plan) => {
+                let setting = Setting::new(&ad_hoc.options, None, Records::IfNeeded);
+                execute(plan, env(), &ad_hoc.options, setting)
+            }
         },
     }
 }
 
 /// Runs a plan and prints the report.
-fn execute(plan: Plan, env: check::Env, options: &Options, origin: Option<String>) -> u8 {
+fn execute(plan: Plan, env: check::Env, options: &Options, setting: Setting) -> u8 {
     let format = format(options);
     let style = style(options, &env);
-    let parallel = options.parallel.map(|it| it as usize);
-    let state = options.history.state.as_deref();
-    let report = run(plan, env, options.deadline.0, parallel, origin, state);
+    let report = run(plan, env, &setting);
     let default = match format.exits_with_state {
         true => Exit::State,
         false => Exit::Zero,
@@ -205,6 +209,18 @@ fn execute(plan: Plan, env: check::Env, options: &Options, origin: Option<String
         Some(_) => State::Unknown.code(),
         None => exit.code(report.state()),
     };
+    let silent = match options.print {
+        Print::Always => false,
+        Print::Problem => report.state() == State::Ok,
+        // Where nobody knows what was before, everything is news.
+        Print::Change => {
+            let known = report.entries.iter().any(|it| it.standing.is_some());
+            known && report.news().is_empty()
+        }
+    };
+    if silent {
+        return code;
+    }
     let mut bytes = Vec::new();
     match (format.write)(&report, &style, &mut bytes) {
         Ok(()) => print(&bytes, code),
@@ -217,12 +233,18 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
     match (dropin.parse)(words) {
         Err(text) => print(text.as_bytes(), State::Unknown.code()),
         Ok(job) => {
-            let deadline = job.timeout * 2;
+            let setting = Setting {
+                deadline: job.timeout * 2,
+                parallel: None,
+                origin: None,
+                state: None,
+                records: Records::IfNeeded,
+            };
             let plan = Plan {
                 jobs: vec![job],
                 ..Plan::default()
             };
-            let report = run(plan, env(), deadline, None, None, None);
+            let report = run(plan, env(), &setting);
             let mut bytes = Vec::new();
             let written = (dropin.write)(&report, &Style::default(), &mut bytes);
             let code = report.state().code();
@@ -234,30 +256,63 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
     }
 }
 
-fn run(
-    plan: Plan,
-    env: check::Env,
+/// How a plan is run and recorded.
+struct Setting<'s> {
     deadline: Duration,
     parallel: Option<usize>,
+    /// Where the list came from, when that is not what was asked for.
     origin: Option<String>,
-    state: Option<&Path>,
-) -> Report {
-    let at = SystemTime::now();
-    let remembering: Vec<usize> = (0..plan.jobs.len())
-        .filter(|it| plan.jobs[*it].check.remembers())
-        .collect();
-    let mut history = match remembering.is_empty() {
-        true => Err("not needed".to_owned()),
-        false => open(state, at),
-    };
-    let past = match &history {
-        Err(why) => Err(why.clone()),
-        Ok((history, _)) => {
-            let names = remembering.iter().map(|it| plan.jobs[*it].name.as_str());
-            let names: Vec<&str> = names.collect();
-            history.memories(&names).map_err(|it| format!("{it:#}"))
+    /// The file of history.
+    state: Option<&'s Path>,
+    records: Records,
+}
+
+/// Which runs are recorded.
+#[derive(Clone, Copy, PartialEq)]
+enum Records {
+    /// Those of a list.
+    Always,
+    /// Those in which a key needs history.
+    IfNeeded,
+}
+
+impl<'s> Setting<'s> {
+    fn new(options: &'s Options, origin: Option<String>, records: Records) -> Setting<'s> {
+        Setting {
+            deadline: options.deadline.0,
+            parallel: options.parallel.map(|it| it as usize),
+            origin,
+            state: options.history.state.as_deref(),
+            records: match options.print {
+                Print::Change => Records::Always,
+                _ => records,
+            },
         }
+    }
+}
+
+fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
+    let at = SystemTime::now();
+    let needs = |job: &plan::Job| job.check.remembers() || job.confirm.is_some();
+    let needing: Vec<bool> = plan.jobs.iter().map(needs).collect();
+    let mut history = match setting.records == Records::Always || needing.contains(&true) {
+        true => open(setting.state, at),
+        false => Err("not needed".to_owned()),
     };
+    let told = |it: anyhow::Error| format!("{it:#}");
+    let memories = history
+        .as_ref()
+        .map_err(String::clone)
+        .and_then(|(history, _)| {
+            let remembering = plan.jobs.iter().filter(|it| it.check.remembers());
+            let names: Vec<&str> = remembering.map(|it| it.name.as_str()).collect();
+            history.memories(&names).map_err(told)
+        });
+    let past = history
+        .as_ref()
+        .map_err(String::clone)
+        .and_then(|(history, _)| history.standings(plan.names()).map_err(told));
+    let retention = plan.retention;
     let host = env.host.clone();
     let signal = signals();
     let stop = move || match signal.load(Ordering::Relaxed) {
@@ -270,41 +325,24 @@ fn run(
     let watched = io::stderr().is_terminal();
     let begin = Instant::now();
     let mut show = |progress: &Progress| show(progress, begin);
-    let shared = Arc::new(check::Run::new(env, past));
+    let shared = Arc::new(check::Run::new(env, memories));
     let orders = Orders {
         run: shared.clone(),
         at,
-        deadline,
-        parallel,
+        deadline: setting.deadline,
+        parallel: setting.parallel,
         on_progress: watched.then_some(&mut show),
         stop: &stop,
     };
-    let mut ran = runner::run(&plan, orders);
+    let ran = runner::run(&plan, orders);
     // What a check that was cut off has started must not go on without it.
     shared.children.end();
     if watched && begin.elapsed() > QUIET {
         // Nobody minds when the progress line cannot be wiped.
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
-    if let Ok((history, said)) = &mut history {
-        let memories: Vec<(&str, &serde_json::Value)> = remembering
-            .iter()
-            .filter_map(|it| {
-                let memory = ran.looked[*it].outcome.memory()?;
-                Some((plan.jobs[*it].name.as_str(), memory))
-            })
-            .collect();
-        let kept = history.remember(at, &memories);
-        let failed = kept
-            .err()
-            .map(|it| format!("this run is not remembered: {it:#}"));
-        for line in said.iter().chain(&failed) {
-            remembering
-                .iter()
-                .for_each(|it| ran.looked[*it].outcome.detail(line));
-        }
-    }
-    triage::report(
+    let origin = setting.origin.clone();
+    let mut report = triage::report(
         plan,
         ran,
         triage::Setting {
@@ -312,8 +350,21 @@ fn run(
             at,
             zone: jiff::tz::TimeZone::system(),
             origin,
+            past,
         },
-    )
+    );
+    // Recorded before it is told, so that nothing is told that was not.
+    if let Ok((history, said)) = &mut history {
+        let failed = history.record(&report, &retention).err();
+        let failed = failed.map(|it| format!("this run is not recorded: {it:#}"));
+        for line in said.iter().chain(&failed) {
+            let entries = report.entries.iter_mut().zip(&needing);
+            entries
+                .filter(|it| *it.1)
+                .for_each(|it| it.0.outcome.detail(line));
+        }
+    }
+    report
 }
 
 /// Opens the history, or says why there is none.
@@ -435,6 +486,7 @@ fn style(options: &Options, env: &check::Env) -> Style {
         width: width.unwrap_or(Style::default().width),
         colour: terminal && !plain && env.var("TERM") != Some("dumb"),
         max_bytes: options.max_bytes as usize,
+        news: options.print == Print::Change,
     }
 }
 

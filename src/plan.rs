@@ -4,6 +4,7 @@ use crate::check::{Check, Type};
 use crate::model::calendar::When;
 use crate::model::limits::{Limits, Up};
 use crate::model::name;
+use crate::model::standing::Confirm;
 use crate::model::state::State;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +31,8 @@ pub struct Job {
     pub grade: BTreeMap<String, State>,
     /// Names of checks and groups without which it says nothing.
     pub needs: Vec<String>,
+    /// How much failing it takes to be believed.
+    pub confirm: Option<Confirm>,
     /// The ceiling of its state.
     pub at_most: Option<State>,
     pub owner: Option<String>,
@@ -75,12 +78,30 @@ pub struct Window {
     pub at_most: State,
 }
 
+/// How much of the past is kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retention {
+    pub age: Duration,
+    /// About how large the file may become.
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            age: Duration::from_secs(90 * 86_400),
+            bytes: 64 << 20,
+        }
+    }
+}
+
 /// All that is to be run, in the order of the list, and how it hangs together.
 #[derive(Clone, Default)]
 pub struct Plan {
     pub jobs: Vec<Job>,
     pub groups: Vec<Group>,
     pub windows: Vec<Window>,
+    pub retention: Retention,
 }
 
 /// Whether a word means something of this name and these tags; `exact` when something is called just so.

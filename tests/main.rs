@@ -14,6 +14,7 @@ mod config_errors;
 mod examples;
 mod exit_codes;
 mod formats;
+mod history;
 mod layers;
 mod manual;
 mod running;

@@ -8,6 +8,7 @@ pub use mistake::{Mistake, Mistakes};
 
 use crate::check::Type;
 use crate::model::duration::Duration;
+use crate::model::standing::Confirm;
 use crate::model::state::State;
 use crate::plan::Plan;
 use reader::Reader;
@@ -41,6 +42,8 @@ pub struct Common {
     pub grade: Option<BTreeMap<String, State>>,
     /// Names of checks and groups without which this one says nothing: while one of them is down, this one is blocked, and only told as such.
     pub needs: Option<Vec<String>>,
+    /// Stay OK until the failure is confirmed: by `3` runs, a time such as `"3m"`, or `"3/5"` of the last runs; needs history. A recovery is believed at once.
+    pub confirm: Option<Confirm>,
     /// The ceiling of its state: `"warning"` for what must never wake anybody.
     pub at_most: Option<State>,
     /// Whose it is; printed when the check is not OK.

@@ -61,7 +61,13 @@ impl<'l> Reader<'l> {
                     Mistake::at(source, key.span(), &format!("`{word}` is a list of tables"))
                         .help(&format!("write [[{word}]] with two brackets")),
                 ),
-                ("defaults" | "check" | "group" | "window", other) => {
+                ("history", DeValue::Table(_)) => {
+                    if let Some((keys, _)) = self.table::<tables::History>(source, "history", value)
+                    {
+                        self.plan.retention = keys.retention();
+                    }
+                }
+                ("defaults" | "check" | "group" | "history" | "window", other) => {
                     let kind = other.type_str();
                     let message = format!("expected a table, found {kind}");
                     self.mistakes
@@ -69,7 +75,8 @@ impl<'l> Reader<'l> {
                 }
                 (word, _) => {
                     let message = format!("unknown table or key `{}`", text::clean(word));
-                    let near = name::nearest(word, ["check", "defaults", "group", "window"]);
+                    let near =
+                        name::nearest(word, ["check", "defaults", "group", "history", "window"]);
                     self.mistakes
                         .push(Mistake::at(source, key.span(), &message).nearest(near));
                 }
@@ -565,6 +572,7 @@ impl<'l> Reader<'l> {
             hosts: common.hosts.or(defaults.hosts.clone()).unwrap_or_default(),
             grade,
             needs: common.needs.or(defaults.needs.clone()).unwrap_or_default(),
+            confirm: common.confirm.or(defaults.confirm),
             at_most: common.at_most.or(defaults.at_most),
             owner: text(common.owner, &defaults.owner),
             action: text(common.action, &defaults.action),

@@ -1,9 +1,11 @@
-//! The tables of a list besides its checks: groups and windows.
+//! The tables of a list besides its checks: groups, windows, and how much history is kept.
 
 use crate::model::calendar::{Span, When};
+use crate::model::duration::Duration;
 use crate::model::limits::{Limits, Up};
 use crate::model::list::List;
 use crate::model::name;
+use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::plan;
 use jiff::civil::DateTime;
@@ -55,6 +57,56 @@ pub struct Window {
     pub matches: Option<List<String>>,
     /// The ceiling of states in it. Default: `"ok"`.
     pub at_most: Option<State>,
+}
+
+/// How much of what was seen is kept; what people have vouched for is kept for ever.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+pub struct History {
+    /// For how long. Default: `"90d"`.
+    pub keep: Option<Duration>,
+    /// How large the file may become, about. Default: `"64MiB"`.
+    pub size: Option<Size>,
+}
+
+impl History {
+    pub fn retention(&self) -> plan::Retention {
+        let default = plan::Retention::default();
+        plan::Retention {
+            age: self.keep.map_or(default.age, |it| it.0),
+            bytes: self.size.map_or(default.bytes, |it| it.0),
+        }
+    }
+}
+
+/// A number of bytes, at least a mebibyte.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
+        let text = String::deserialize(from)?;
+        let size = match quantity::parse(&text, Unit::Bytes) {
+            Some((bytes, Unit::Bytes)) if bytes >= 1_048_576.0 => Some(Size(bytes as u64)),
+            _ => None,
+        };
+        size.ok_or_else(|| {
+            serde::de::Error::custom(format!("\"{text}\" is no size of at least 1MiB"))
+        })
+    }
+}
+
+impl schemars::JsonSchema for Size {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "title": "size" })
+    }
 }
 
 /// What is wrong with a table: the key to point at, and the message.

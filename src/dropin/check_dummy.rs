@@ -79,6 +79,7 @@ fn parse(words: &[String]) -> Result<Job, String> {
         hosts: Vec::new(),
         grade: BTreeMap::new(),
         needs: Vec::new(),
+        confirm: None,
         at_most: None,
         owner: None,
         action: None,

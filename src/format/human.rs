@@ -1,6 +1,6 @@
 //! A table for people: worst first, columns that line up in any script, what to do next.
 
-use crate::format::nagios::to_do;
+use crate::format::nagios::{changes, to_do};
 use crate::format::{Failure, Style};
 use crate::model::outcome::Table;
 use crate::model::quantity;
@@ -25,6 +25,12 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
         .max()
         .unwrap_or(0);
     let room = style.width.saturating_sub(STATE + name + last + 4).max(30);
+    if style.news {
+        for line in changes(report) {
+            writeln!(to, "{line}")?;
+        }
+        writeln!(to)?;
+    }
     for entry in report.worst_first() {
         let mut lines = wrapped(&entry.line(), room).into_iter();
         let first = lines.next().unwrap_or_default();

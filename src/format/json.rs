@@ -32,6 +32,9 @@ pub struct Document {
     /// Where the list came from, when that is not what was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
+    /// What has changed since the run before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    news: Vec<String>,
     /// The checks in the order of the list, then the groups, whose type is `group`.
     checks: Vec<Check>,
 }
@@ -57,6 +60,15 @@ struct Check {
     /// The checks that say nothing because of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     blocks: Vec<String>,
+    /// Since when it has this state, in seconds since 1970, where history knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<f64>,
+    /// What it was before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<u8>,
+    /// When it was last OK, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_ok: Option<f64>,
     /// One line: the faults, worst first, or the facts.
     summary: String,
     /// More lines.
@@ -104,15 +116,15 @@ fn finite<S: Serializer>(value: &Option<f64>, to: S) -> Result<S::Ok, S::Error> 
 }
 
 pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
-    let time = report.at.duration_since(SystemTime::UNIX_EPOCH);
     let document = Document {
         version: 1,
         host: Some(report.host.clone()),
         state: report.state().code(),
-        time: time.ok().map(|it| milli(it.as_secs_f64())),
+        time: Some(unix(report.at)),
         duration: Some(milli(report.took.as_secs_f64())),
         error: report.stopped.clone(),
         origin: report.origin.clone(),
+        news: report.news(),
         checks: report.entries.iter().map(check).collect(),
     };
     serde_json::to_writer(&mut *to, &document)?;
@@ -132,10 +144,17 @@ pub fn fail(failure: &Failure, _: &Style, to: &mut dyn Write) -> io::Result<()> 
                 .to_owned(),
         ),
         origin: None,
+        news: Vec::new(),
         checks: Vec::new(),
     };
     serde_json::to_writer(&mut *to, &document)?;
     writeln!(to)
+}
+
+/// Seconds since 1970.
+fn unix(at: SystemTime) -> f64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    milli(since.unwrap_or_default().as_secs_f64())
 }
 
 fn milli(seconds: f64) -> f64 {
@@ -169,6 +188,12 @@ fn check(entry: &Entry) -> Check {
             _ => None,
         },
         blocks: entry.behind.clone(),
+        since: entry.standing.as_ref().map(|it| unix(it.since)),
+        before: entry
+            .standing
+            .as_ref()
+            .and_then(|it| Some(it.before?.code())),
+        last_ok: entry.standing.as_ref().and_then(|it| it.last_ok.map(unix)),
         summary: entry.line(),
         details: entry.lines(),
         findings: findings.collect(),

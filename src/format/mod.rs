@@ -58,6 +58,8 @@ pub struct Style {
     pub colour: bool,
     /// The most bytes that `nagios` prints.
     pub max_bytes: usize,
+    /// Whether to say what has changed since the run before.
+    pub news: bool,
 }
 
 impl Style {
@@ -71,6 +73,7 @@ impl Default for Style {
             width: 100,
             colour: false,
             max_bytes: Style::MAX_BYTES,
+            news: false,
         }
     }
 }

@@ -35,9 +35,19 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
         ));
     }
     last.extend(report.origin.clone());
-    let used = first.len() + 1 + last.iter().map(|it| it.len() + 1).sum::<usize>();
+    let news = match style.news {
+        true => within(
+            changes(report),
+            style.max_bytes.saturating_sub(first.len() + 1) / 2,
+        ),
+        false => Vec::new(),
+    };
+    let used = first.len()
+        + 1
+        + size(std::slice::from_ref(&news))
+        + last.iter().map(|it| it.len() + 1).sum::<usize>();
     let body = body(report, style.max_bytes.saturating_sub(used));
-    for line in std::iter::once(first).chain(body).chain(last) {
+    for line in std::iter::once(first).chain(news).chain(body).chain(last) {
         writeln!(to, "{line}")?;
     }
     Ok(())
@@ -54,6 +64,12 @@ pub fn fail(failure: &Failure, _: &Style, to: &mut dyn Write) -> io::Result<()> 
         writeln!(to, "{}", text::fit(&line.replace('|', "¦"), LONGEST))?;
     }
     Ok(())
+}
+
+/// "changed: router-b: CRITICAL, was OK".
+pub fn changes(report: &Report) -> Vec<String> {
+    let news = report.news();
+    news.iter().map(|it| format!("changed: {it}")).collect()
 }
 
 /// The lines below the first: every check that matters, with its details where all of them fit.

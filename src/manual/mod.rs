@@ -101,7 +101,7 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
     }
     if let Some((name, table)) = schema::tables().into_iter().find(|it| it.0 == topic) {
         let about = table["description"].as_str().unwrap_or_default();
-        let mut text = format!("[[{name}]]: {about}\n\nKeys:\n\n");
+        let mut text = format!("{name}, a table: {about}\n\nKeys:\n\n");
         write_keys(&mut text, &keys_of(&table));
         return Ok(text);
     }
@@ -157,7 +157,7 @@ fn overview() -> String {
     }
     text.push_str("\nKeys of every check, also in [defaults] but for name, label and type:\n\n");
     write_keys(&mut text, &keys_of(&schema::common()));
-    text.push_str("\nOther tables: koshu explain group, koshu explain window\n");
+    text.push_str("\nOther tables: koshu explain group, window or history\n");
     text
 }
 

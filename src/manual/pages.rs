@@ -159,7 +159,7 @@ pub fn list() -> String {
     roff.control("SH", ["COMMON KEYS"]);
     page_keys(&mut roff, &keys_of(&common()));
     for (name, table) in tables() {
-        roff.control("SH", [format!("TABLE [[{name}]]").as_str()]);
+        roff.control("SH", [format!("TABLE {name}").as_str()]);
         roff.text([roman(plain(
             table["description"].as_str().unwrap_or_default(),
         ))]);

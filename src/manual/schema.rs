@@ -2,7 +2,7 @@
 
 use crate::check::TYPES;
 use crate::config::Common;
-use crate::config::tables::{Group, Window};
+use crate::config::tables::{Group, History, Window};
 use crate::format::json::Document;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -15,14 +15,14 @@ pub fn common() -> Value {
 }
 
 /// The schemas of the tables besides checks, by their names.
-pub fn tables() -> [(&'static str, Value); 2] {
+pub fn tables() -> [(&'static str, Value); 3] {
     let settings = SchemaSettings::draft07().with(|it| it.inline_subschemas = true);
-    let group = settings
-        .clone()
-        .into_generator()
-        .into_root_schema_for::<Group>();
-    let window = settings.into_generator().into_root_schema_for::<Window>();
-    [("group", group.to_value()), ("window", window.to_value())]
+    let of = || settings.clone().into_generator();
+    [
+        ("group", of().into_root_schema_for::<Group>().to_value()),
+        ("window", of().into_root_schema_for::<Window>().to_value()),
+        ("history", of().into_root_schema_for::<History>().to_value()),
+    ]
 }
 
 /// The JSON Schema of a list, for editors.
@@ -73,7 +73,10 @@ pub fn list() -> Value {
     });
     for (name, mut table) in tables() {
         table["additionalProperties"] = json!(false);
-        schema["properties"][name] = json!({ "type": "array", "items": table });
+        schema["properties"][name] = match name {
+            "history" => table,
+            _ => json!({ "type": "array", "items": table }),
+        };
     }
     without_null(&mut schema);
     schema

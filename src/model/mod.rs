@@ -13,5 +13,6 @@ pub mod quantity;
 pub mod range;
 pub mod report;
 pub mod secret;
+pub mod standing;
 pub mod state;
 pub mod text;

@@ -2,6 +2,8 @@
 
 use crate::model::metric::Usual;
 use crate::model::outcome::Outcome;
+use crate::model::quantity;
+use crate::model::standing::Standing;
 use crate::model::state::State;
 use std::time::{Duration, SystemTime};
 
@@ -40,6 +42,10 @@ pub struct Entry {
     pub remarks: Vec<String>,
     /// Names of those that say nothing because of it.
     pub behind: Vec<String>,
+    /// How it stands with this run; without history it is not known.
+    pub standing: Option<Standing>,
+    /// What it was in the run before, when that was something else.
+    pub was: Option<State>,
     /// How long the looks took, waits between them included.
     pub took: Duration,
     pub owner: Option<String>,
@@ -88,6 +94,7 @@ impl Entry {
     pub fn texts(&self) -> Vec<String> {
         let mut texts = self.outcome.texts();
         texts.extend(self.blocked());
+        texts.extend(self.history());
         texts
     }
 
@@ -95,7 +102,31 @@ impl Entry {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.outcome.lines();
         lines.extend(self.blocked());
+        lines.extend(self.history());
         lines
+    }
+
+    /// "CRITICAL for 3 h, OK before; last OK 3 h 5 min ago", of what is not OK and has been seen before.
+    fn history(&self) -> Option<String> {
+        let it = self.standing.as_ref().filter(|it| it.state != State::Ok)?;
+        let ago = |then: SystemTime| {
+            let time = it.at.duration_since(then).unwrap_or_default();
+            quantity::seconds(time.as_secs_f64().round())
+        };
+        let before = it.before?;
+        let since = match it.since == it.at {
+            true => format!("{} only now, {} before", it.state.word(), before.word()),
+            false => format!(
+                "{} for {}, {} before",
+                it.state.word(),
+                ago(it.since),
+                before.word()
+            ),
+        };
+        Some(match it.last_ok {
+            Some(last) => format!("{since}; last OK {} ago", ago(last)),
+            None => format!("{since}; never OK as far as history goes back"),
+        })
     }
 
     fn blocked(&self) -> Option<String> {
@@ -136,6 +167,24 @@ impl Report {
         self.order.iter().map(|index| &self.entries[*index])
     }
 
+    /// What has changed since the run before, what needs a person first: "router-b: CRITICAL, was OK". What is
+    /// judged through a group or blocked has no news of its own.
+    pub fn news(&self) -> Vec<String> {
+        let news = self.worst_first().filter_map(|it| {
+            let standing = it.standing.as_ref()?;
+            let first = standing.before.is_none() && standing.since == standing.at;
+            let word = it.state.word();
+            match it.was {
+                Some(was) => Some(format!("{}: {word}, was {}", it.name, was.word())),
+                None if first && it.state != State::Ok => {
+                    Some(format!("{}: {word}, not seen before", it.name))
+                }
+                None => None,
+            }
+        });
+        news.collect()
+    }
+
     /// The entries of one state, what needs a person first.
     pub fn of(&self, state: State) -> Vec<&Entry> {
         self.worst_first()
@@ -163,6 +212,8 @@ pub mod sample {
             part: Part::Own,
             remarks: vec![],
             behind: vec![],
+            standing: None,
+            was: None,
             outcome,
             took: Duration::from_millis(120),
             owner: None,

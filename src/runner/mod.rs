@@ -488,6 +488,7 @@ mod tests {
             hosts: vec![],
             grade: BTreeMap::new(),
             needs: vec![],
+            confirm: None,
             at_most: None,
             owner: None,
             action: None,

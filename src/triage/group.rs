@@ -38,6 +38,8 @@ pub fn entry(group: &Group) -> Entry {
         part: Part::Own,
         remarks: Vec::new(),
         behind: Vec::new(),
+        standing: None,
+        was: None,
         outcome: Outcome::default(),
         took: Duration::ZERO,
         owner: group.owner.clone(),

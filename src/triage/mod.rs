@@ -1,17 +1,19 @@
 //! From raw outcomes to what a person must act on; pure, and run once when all outcomes are known.
 //!
-//! In this order: windows put a ceiling on what they match; what needs something that is down is blocked;
-//! groups are judged by their members; a check's own ceiling is put on what is left. Nothing that is OK is
-//! ever held back.
+//! In this order: what is not confirmed yet stays OK; windows put a ceiling on what they match; what needs
+//! something that is down is blocked; groups are judged by their members; a check's own ceiling is put on what
+//! is left. Nothing that is OK is ever held back.
 
 mod group;
 mod order;
 mod window;
 
 use crate::model::report::{Entry, Looked, Part, Ran, Report};
+use crate::model::standing::{Confirm, Standing};
 use crate::model::state::State;
 use crate::plan::{self, Job, Plan};
 use jiff::tz::TimeZone;
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 /// What is known of a run besides its outcomes.
@@ -22,6 +24,8 @@ pub struct Setting {
     pub zone: TimeZone,
     /// Where the list came from, when that is not what was asked for.
     pub origin: Option<String>,
+    /// How everything stood after the run before, by name; or why that is not known.
+    pub past: Result<HashMap<String, Standing>, String>,
 }
 
 /// Puts the outcomes of a plan together, every one of them exactly once.
@@ -32,6 +36,7 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         jobs,
         groups,
         windows,
+        ..
     } = plan;
     let ceilings: Vec<Option<State>> = jobs
         .iter()
@@ -43,9 +48,15 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         .map(|it| it.tags.clone())
         .chain(groups.iter().map(|it| it.tags.clone()))
         .collect();
+    let confirms: Vec<Option<Confirm>> = jobs.iter().map(|it| it.confirm).collect();
     let first_group = jobs.len();
     let mut entries: Vec<Entry> = jobs.into_iter().zip(ran.looked).map(entry).collect();
     entries.extend(groups.iter().map(group::entry));
+    for (entry, confirm) in entries.iter_mut().zip(&confirms) {
+        if let (Some(confirm), true) = (confirm, entry.state != State::Ok) {
+            doubt(entry, *confirm, &setting);
+        }
+    }
     let windows = window::Windows::new(&windows, &entries, setting.at, &setting.zone);
     // A list with a loop is refused at load.
     for number in plan::sorted(&links).unwrap_or_default() {
@@ -62,6 +73,11 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         entry.state = ceiling.map_or(entry.state, |it| at_most(entry.state, it));
     }
     group::tell(&mut entries, first_group, &links);
+    if let Ok(past) = &setting.past {
+        for entry in &mut entries {
+            stand(entry, past.get(&entry.name), setting.at);
+        }
+    }
     Report {
         host: setting.host,
         at: setting.at,
@@ -83,12 +99,38 @@ fn entry((job, looked): (Job, Looked)) -> Entry {
         part: Part::Own,
         remarks: Vec::new(),
         behind: Vec::new(),
+        standing: None,
+        was: None,
         outcome: looked.outcome,
         took: looked.took,
         owner: job.owner,
         action: job.action,
         runbook: job.runbook,
     }
+}
+
+/// Stays OK while a failure is not confirmed; without history it is believed at once.
+fn doubt(entry: &mut Entry, confirm: Confirm, setting: &Setting) {
+    match &setting.past {
+        Err(why) => entry
+            .outcome
+            .detail(&format!("nothing can be confirmed: {why}")),
+        Ok(past) => {
+            if let Some(doubt) = confirm.doubt(past.get(&entry.name), setting.at) {
+                entry.remarks.push(doubt);
+                entry.state = State::Ok;
+            }
+        }
+    }
+}
+
+/// Sets how an entry stands with this run, and what it was before. What is blocked changes nothing: its cause does.
+fn stand(entry: &mut Entry, past: Option<&Standing>, at: SystemTime) {
+    let held = matches!(entry.part, Part::Blocked(_));
+    let raw = entry.outcome.state();
+    let standing = Standing::next(past, raw, entry.state, held, at);
+    entry.was = past.map(|it| it.state).filter(|it| *it != standing.state);
+    entry.standing = Some(standing);
 }
 
 /// The better of a state and its ceiling.

@@ -38,6 +38,7 @@ fn triaged(list: &str, said: &[(&str, State)], at: &str) -> Report {
         at: at.into(),
         zone: TimeZone::UTC,
         origin: None,
+        past: Ok(HashMap::new()),
     };
     report(plan, ran, setting)
 }
@@ -259,6 +260,7 @@ fn plan_of(needs: &[Vec<usize>], groups: &[usize], order: &[usize]) -> Plan {
             .filter(|it| **it < number)
             .map(|it| format!("c{it}"))
             .collect(),
+        confirm: None,
         at_most: None,
         owner: None,
         action: None,
@@ -287,7 +289,7 @@ fn plan_of(needs: &[Vec<usize>], groups: &[usize], order: &[usize]) -> Plan {
     Plan {
         jobs: order.iter().map(|it| job(*it)).collect(),
         groups: groups.collect(),
-        windows: vec![],
+        ..Plan::default()
     }
 }
 
@@ -317,6 +319,7 @@ fn run(plan: Plan, states: &HashMap<String, State>) -> Report {
         at: SystemTime::UNIX_EPOCH,
         zone: TimeZone::UTC,
         origin: None,
+        past: Ok(HashMap::new()),
     };
     report(plan, ran, setting)
 }

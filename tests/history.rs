@@ -1,0 +1,287 @@
+//! History: failures are confirmed, changes are news, and nothing that was printed is ever lost.
+
+use crate::engine::find;
+use crate::koshu::{Lists, Said, binary};
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// A check that fails while a file is there, and its history.
+struct Place {
+    list: Lists,
+    state: String,
+}
+
+fn place(keys: &str, more: &str) -> Place {
+    let list = Lists::new(&format!(
+        "[[check]]\nname = 'a'\ntype = 'file'\npath = 'bad'\nabsent = true\n{keys}\n{more}"
+    ));
+    let state = list.path().join("history.db").display().to_string();
+    Place { list, state }
+}
+
+impl Place {
+    #[track_caller]
+    fn run(&self, words: &[&str]) -> Said {
+        self.list.run(&[words, &["--state", &self.state]].concat())
+    }
+
+    fn fails(&self, fails: bool) {
+        let path = self.list.path().join("bad");
+        match fails {
+            true => fs::write(path, "").expect("a file"),
+            false => fs::remove_file(path).expect("no file"),
+        }
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        let out = Command::new("sqlite3")
+            .args([&self.state, sql])
+            .output()
+            .expect("sqlite3");
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    }
+}
+
+#[test]
+fn a_failure_is_believed_when_it_is_confirmed_and_a_recovery_at_once() {
+    let place = place("confirm = 3", "");
+    place.run(&[]).is("OK");
+    place.fails(true);
+    assert!(
+        place
+            .run(&[])
+            .is("OK")
+            .starts_with("failing just now, 1 of 3: ")
+    );
+    let soft = place.run(&["--format", "json"]).json();
+    assert_eq!(
+        (
+            soft["checks"][0]["state"].as_u64(),
+            soft["checks"][0]["raw_state"].as_u64()
+        ),
+        (Some(0), Some(2))
+    );
+    place.run(&[]).has("OK before; last OK ").is("CRITICAL");
+    place.fails(false);
+    place.run(&[]).is("OK");
+    place.fails(true);
+    place.run(&[]).has("1 of 3").is("OK");
+}
+
+#[test]
+fn flapping_is_counted_among_the_last_runs() {
+    let place = place("confirm = '2/4'", "");
+    place.fails(true);
+    place.run(&[]).has("1 of 2 in 4").is("OK");
+    place.fails(false);
+    place.run(&[]).is("OK");
+    place.fails(true);
+    place.run(&[]).is("CRITICAL");
+}
+
+#[test]
+fn without_history_nothing_is_confirmed_and_it_alarms_at_once() {
+    let place = place("confirm = 3", "");
+    place.fails(true);
+    let said = place.list.run(&["--state", "none"]);
+    said.has("nothing can be confirmed: history is switched off")
+        .is("CRITICAL");
+    let said = place.list.run(&["--state", "/dev/null/x/history.db"]);
+    said.has("nothing can be confirmed: cannot make the folder")
+        .is("CRITICAL");
+    // Where no key needs it, it is not even mentioned.
+    let plain = self::place("", "");
+    let said = plain.list.run(&["--state", "/dev/null/x/history.db"]);
+    assert!(!said.out.contains("/dev/null"), "{}", said.out);
+}
+
+#[test]
+fn what_is_not_confirmed_blocks_nobody() {
+    let place = place(
+        "confirm = 2",
+        "[[check]]\nname = 'b'\ntype = 'file'\npath = 'bad'\nabsent = true\nneeds = ['a']\n",
+    );
+    place.fails(true);
+    assert!(place.run(&[]).is("CRITICAL").starts_with("b: "));
+    assert!(place.run(&[]).is("CRITICAL").starts_with("a: "));
+}
+
+#[test]
+fn cron_mails_only_news() {
+    let place = place(
+        "",
+        "[[check]]\nname = 'behind'\ntype = 'file'\npath = 'bad'\nabsent = true\nneeds = ['a']\n",
+    );
+    let run = |words: &[&str]| {
+        let out = Command::new(binary())
+            .args(["run", "-c", &place.list.file(), "--state", &place.state])
+            .args(words)
+            .output()
+            .expect("koshu");
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&out.stdout).into_owned(),
+        )
+    };
+    assert_eq!(run(&["--print", "change"]), (Some(0), String::new()));
+    place.fails(true);
+    let (code, out) = run(&["--print", "change"]);
+    assert_eq!(code, Some(2));
+    assert!(out.contains("\nchanged: a: CRITICAL, was OK\n"), "{out}");
+    assert_eq!(
+        out.matches("changed: ").count(),
+        1,
+        "one change, not two: {out}"
+    );
+    assert_eq!(run(&["--print", "change"]), (Some(2), String::new()));
+    assert!(run(&["--print", "problem"]).1.starts_with("CRITICAL - a: "));
+    place.fails(false);
+    let (code, out) = run(&["--print", "change"]);
+    assert!(
+        code == Some(0) && out.contains("changed: a: OK, was CRITICAL\n"),
+        "{out}"
+    );
+    assert_eq!(run(&["--print", "problem"]), (Some(0), String::new()));
+    assert!(run(&["--print", "change", "--format", "json"]).1.is_empty());
+    // What is not known is told.
+    place
+        .list
+        .run(&["--print", "change", "--state", "none"])
+        .is("OK");
+}
+
+#[test]
+fn twenty_behind_one_cause_are_one_change() {
+    let more: String = (0..20)
+        .map(|it| format!("[[check]]\nname = 'c{it}'\ntype = 'file'\npath = 'bad'\nabsent = true\nneeds = ['a']\n"))
+        .collect();
+    let place = place("action = 'remove it'", &more);
+    place.run(&[]).is("OK");
+    place.fails(true);
+    let said = place.run(&["--print", "change"]);
+    assert!(
+        said.is("CRITICAL")
+            .ends_with("(20 checks behind it blocked)")
+    );
+    assert_eq!(said.out.matches("changed: ").count(), 1, "{}", said.out);
+    said.has("do: remove it");
+    if find("sqlite3").is_some() {
+        assert_eq!(
+            place.sql("SELECT count(*) FROM change WHERE state <> 0"),
+            "1"
+        );
+    }
+}
+
+#[test]
+fn runs_beside_each_other_are_all_recorded() {
+    if find("sqlite3").is_none() {
+        return;
+    }
+    let place = place("confirm = 2", "");
+    let failed: Vec<String> = thread::scope(|scope| {
+        let run = || scope.spawn(|| place.run(&[]).out);
+        let runs: Vec<_> = (0..32).map(|_| run()).collect();
+        let said = runs.into_iter().map(|it| it.join().expect("an answer"));
+        said.filter(|it| it.contains("not recorded") || it.contains("confirmed"))
+            .collect()
+    });
+    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!(place.sql("SELECT count(*) FROM run"), "32");
+    assert_eq!(place.sql("PRAGMA integrity_check"), "ok");
+}
+
+#[test]
+fn what_was_printed_survives_being_killed_at_any_moment() {
+    if find("sqlite3").is_none() {
+        return;
+    }
+    // The thousand is for the bench of a patient person: KOSHU_KILLS=1000.
+    let kills = std::env::var("KOSHU_KILLS")
+        .ok()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(150);
+    let place = place("confirm = 2", "");
+    place.run(&[]).is("OK");
+    let mut printed = 1;
+    for number in 0_u64..kills {
+        let mut child = Command::new(binary())
+            .args(["run", "-c", &place.list.file(), "--state", &place.state])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("koshu");
+        // From the first moment to after the end, in no order.
+        thread::sleep(Duration::from_micros((number * 7919) % 30_000));
+        let _ = child.kill();
+        let out = child.wait_with_output().expect("an end");
+        printed += i64::from(out.stdout.starts_with(b"OK - "));
+    }
+    assert_eq!(place.sql("PRAGMA integrity_check"), "ok");
+    let recorded: i64 = place
+        .sql("SELECT count(*) FROM run")
+        .parse()
+        .expect("a number");
+    assert!(
+        recorded >= printed,
+        "{recorded} recorded, {printed} printed"
+    );
+    assert!(
+        !fs::read_dir(place.list.path())
+            .expect("a folder")
+            .flatten()
+            .any(|it| it.file_name().to_string_lossy().contains("corrupt"))
+    );
+    place.run(&[]).is("OK");
+}
+
+#[test]
+fn a_locked_or_full_history_costs_a_sentence_and_no_answer() {
+    if find("sqlite3").is_none() {
+        return;
+    }
+    let place = place("confirm = 2", "");
+    place.run(&[]).is("OK");
+    let mut lock = Command::new("sqlite3")
+        .arg(&place.state)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sqlite3");
+    {
+        use std::io::{BufRead, BufReader, Write};
+        let stdin = lock.stdin.as_mut().expect("a pipe");
+        stdin
+            .write_all(b"BEGIN IMMEDIATE; SELECT 'locked';\n")
+            .expect("written");
+        let mut line = String::new();
+        BufReader::new(lock.stdout.as_mut().expect("a pipe"))
+            .read_line(&mut line)
+            .expect("locked");
+    }
+    let said = place.run(&[]);
+    said.has("this run is not recorded: ").is("OK");
+    assert!(said.took < Duration::from_secs(5), "{:?}", said.took);
+    let _ = lock.kill();
+    let _ = lock.wait();
+    place.run(&[]).is("OK");
+}
+
+#[test]
+fn the_history_table_of_a_list_is_read() {
+    let good = place("", "[history]\nkeep = '30d'\nsize = '8MiB'\n");
+    good.run(&[]).is("OK");
+    place("", "[history]\nsize = '5B'\n")
+        .run(&[])
+        .has("no size of at least 1MiB")
+        .is("UNKNOWN");
+    place("", "[history]\nkep = '30d'\n")
+        .run(&[])
+        .has("did you mean `keep`?")
+        .is("UNKNOWN");
+    place("confirm = 0", "")
+        .run(&[])
+        .has("confirms nothing")
+        .is("UNKNOWN");
+}
