@@ -35,6 +35,12 @@ pub enum Command {
         /// A type as `http`, or a finding as `expired`; nothing for an overview
         topic: Option<String>,
     },
+    /// Show what was seen: states, outages, availability
+    History(PastArgs),
+    /// Hold the states of checks down for a time; they run and show all the same
+    Pause(PauseArgs),
+    /// End a pause before its time
+    Resume(ResumeArgs),
     /// Vouch for a check of type review, which only a person can look at
     Attest(Attest),
     /// Print the JSON Schema of lists, or of the report that --format json prints
@@ -81,6 +87,55 @@ pub struct Run {
     pub lists: Lists,
     #[command(flatten)]
     pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct PastArgs {
+    /// The name of a check or group; nothing for an overview of all
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// How far to look back
+    #[arg(long = "for", value_name = "DURATION", default_value = "30d")]
+    pub length: Limit,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: PastFormat,
+    #[command(flatten)]
+    pub history: History,
+}
+
+/// How the past is written.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+pub enum PastFormat {
+    Human,
+    Json,
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// A name, a pattern of names, or tag:PATTERN
+    #[arg(value_name = "PATTERN")]
+    pub pattern: String,
+    /// For how long
+    #[arg(long = "for", value_name = "DURATION")]
+    pub length: Limit,
+    /// Why, for whoever reads it
+    #[arg(long, value_name = "TEXT")]
+    pub because: Option<String>,
+    #[command(flatten)]
+    pub lists: Lists,
+    #[command(flatten)]
+    pub history: History,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The pattern that was paused
+    #[arg(value_name = "PATTERN")]
+    pub pattern: String,
+    #[command(flatten)]
+    pub history: History,
 }
 
 #[derive(Debug, Args)]

@@ -2,11 +2,12 @@
 //! nothing waits for it longer than a second.
 
 use crate::check::Past;
+use crate::model::outage::Change;
 use crate::model::report::Report;
 use crate::model::standing::{Failing, Standing};
 use crate::model::state::State;
 use crate::model::text;
-use crate::plan::Retention;
+use crate::plan::{Pause, Retention};
 use anyhow::{Context, anyhow, ensure};
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
@@ -71,6 +72,15 @@ const STEPS: &[&str] = &["
         line TEXT NOT NULL
     );
     CREATE INDEX change_of ON change (name, at);
+    -- What people have paused.
+    CREATE TABLE pause (
+        id INTEGER PRIMARY KEY,
+        pattern TEXT NOT NULL,
+        since REAL NOT NULL,
+        until REAL NOT NULL,
+        because TEXT NOT NULL,
+        resumed INTEGER NOT NULL DEFAULT 0
+    );
 "];
 
 impl History {
@@ -259,6 +269,80 @@ impl History {
         Ok(())
     }
 
+    /// Pauses that have not been ended by hand and were not over at a moment.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pauses(&self, at: SystemTime) -> anyhow::Result<Vec<Pause>> {
+        let mut query = self.0.prepare(
+            "SELECT pattern, since, until, because FROM pause WHERE until > ?1 AND NOT resumed ORDER BY id",
+        )?;
+        let pauses = query.query_map([unix(at)], |row| {
+            Ok(Pause {
+                pattern: row.get(0)?,
+                since: time(row.get(1)?),
+                until: time(row.get(2)?),
+                because: row.get(3)?,
+            })
+        })?;
+        Ok(pauses.collect::<Result<_, _>>()?)
+    }
+
+    /// Pauses what a pattern means.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn pause(&mut self, pause: &Pause) -> anyhow::Result<()> {
+        self.0.execute(
+            "INSERT INTO pause (pattern, since, until, because) VALUES (?1, ?2, ?3, ?4)",
+            params![
+                pause.pattern,
+                unix(pause.since),
+                unix(pause.until),
+                pause.because
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Ends the pauses of a pattern that are not over, and tells how many there were.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn resume(&mut self, pattern: &str, at: SystemTime) -> anyhow::Result<usize> {
+        Ok(self.0.execute(
+            "UPDATE pause SET resumed = 1 WHERE pattern = ?1 AND until > ?2 AND NOT resumed",
+            params![pattern, unix(at)],
+        )?)
+    }
+
+    /// The changes of everything that has been seen, by name, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn changes(&self) -> anyhow::Result<Vec<(String, Vec<Change>)>> {
+        let mut query = self
+            .0
+            .prepare("SELECT name, at, state, line FROM change ORDER BY name, at, id")?;
+        let rows = query.query_map([], |row| {
+            let change = Change {
+                at: time(row.get(1)?),
+                state: state(row.get(2)?),
+                line: row.get(3)?,
+            };
+            Ok((row.get::<_, String>(0)?, change))
+        })?;
+        let mut all: Vec<(String, Vec<Change>)> = Vec::new();
+        for row in rows {
+            let (name, change) = row?;
+            match all.last_mut() {
+                Some((last, changes)) if *last == name => changes.push(change),
+                _ => all.push((name, vec![change])),
+            }
+        }
+        Ok(all)
+    }
+
     /// Adds what somebody vouches for, and lets the check remember it.
     ///
     /// # Errors
@@ -288,6 +372,7 @@ fn tidy(all: &Transaction, now: f64, keep: &Retention) -> rusqlite::Result<()> {
     let forget = |before: f64| -> rusqlite::Result<()> {
         all.execute("DELETE FROM run WHERE at < ?1", [before])?;
         all.execute("DELETE FROM standing WHERE at < ?1", [before])?;
+        all.execute("DELETE FROM pause WHERE until < ?1", [before])?;
         // The last change before that says what was then.
         all.execute(
             "DELETE FROM change WHERE at < ?1 AND EXISTS (SELECT 1 FROM change AS later WHERE later.name = change.name AND later.at > change.at AND later.at <= ?1)",

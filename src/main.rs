@@ -3,7 +3,7 @@
 //! The program is one straight line, `argv → Plan → run → [Outcome] → triage → Report → format → bytes →
 //! exit code`, and a few constant tables: `check::TYPES` (what can be checked), `dropin::DROPINS` (whose
 //! command lines are accepted) and `format::FORMATS` (how a report is written). Modules look strictly
-//! downward: main > cli, manual > config, dropin, runner, discover > triage, history > plan > check > host > net, format > model;
+//! downward: main > past > cli, manual > config, dropin, runner, discover > triage, history > plan > check > host > net, format > model;
 //! `tests/layers.rs` keeps it so.
 
 mod check;
@@ -17,13 +17,17 @@ mod host;
 mod manual;
 mod model;
 mod net;
+mod past;
 mod plan;
 mod runner;
 mod triage;
 
 use crate::check::disk::helper;
 use crate::check::review;
-use crate::cli::{AdHoc, Attest, Cli, Command, Exit, Lists, Options, Page, Print, Schema};
+use crate::cli::{
+    AdHoc, Attest, Cli, Command, Exit, Lists, Options, Page, PastArgs, PauseArgs, Print,
+    ResumeArgs, Schema,
+};
 use crate::config::{Mistakes, Source};
 use crate::dropin::Dropin;
 use crate::format::{Failure, Format, Style};
@@ -135,6 +139,9 @@ fn koshu(cli: Cli) -> u8 {
             Err(text) => fail(&failure(&text), &format::FORMATS[0]),
         },
         Command::Attest(attestation) => attest(&attestation),
+        Command::History(given) => past(&given),
+        Command::Pause(given) => pause(&given),
+        Command::Resume(given) => resume(&given),
         Command::Schema { of } => {
             let schema = match of {
                 Schema::List => manual::schema::list(),
@@ -256,6 +263,8 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
     }
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// How a plan is run and recorded.
 struct Setting<'s> {
     deadline: Duration,
@@ -312,6 +321,12 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
         .as_ref()
         .map_err(String::clone)
         .and_then(|(history, _)| history.standings(plan.names()).map_err(told));
+    // What ended a day ago is worth a word while it still fails.
+    let recently = at.checked_sub(DAY).unwrap_or(at);
+    let pauses = history
+        .as_ref()
+        .ok()
+        .and_then(|it| it.0.pauses(recently).ok());
     let retention = plan.retention;
     let host = env.host.clone();
     let signal = signals();
@@ -350,6 +365,7 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
             at,
             zone: jiff::tz::TimeZone::system(),
             origin,
+            pauses: pauses.unwrap_or_default(),
             past,
         },
     );
@@ -379,6 +395,92 @@ fn open(state: Option<&Path>, at: SystemTime) -> Result<(History, Option<String>
     let place = history::place(state, var, &host::account::own());
     let opened = place.and_then(|it| History::open(&it, at));
     opened.map_err(|it| format!("{it:#}"))
+}
+
+/// Does something with the history of a command that is about nothing else.
+fn with_history(
+    given: &cli::History,
+    does: impl FnOnce(&mut History, SystemTime) -> Result<String, String>,
+) -> u8 {
+    let at = SystemTime::now();
+    let done = open(given.state.as_deref(), at).and_then(|(mut history, _)| does(&mut history, at));
+    match done {
+        Ok(text) => print(text.as_bytes(), 0),
+        Err(why) => fail(&failure(&why), &format::FORMATS[0]),
+    }
+}
+
+/// Shows what was seen.
+fn past(given: &PastArgs) -> u8 {
+    with_history(&given.history, |history, at| {
+        let mut changes = history.changes().map_err(|it| format!("{it:#}"))?;
+        let names = changes.iter().map(|it| it.0.as_str());
+        if let Some(name) = &given.name
+            && !names.clone().any(|it| it == name)
+        {
+            let near = model::name::nearest(name, names);
+            let near = near.map_or(String::new(), |it| format!(", did you mean `{it}`?"));
+            return Err(format!("nothing is known of `{name}`{near}"));
+        }
+        changes.retain(|it| given.name.as_ref().is_none_or(|name| it.0 == *name));
+        let period = past::Period {
+            from: at
+                .checked_sub(given.length.0)
+                .unwrap_or(SystemTime::UNIX_EPOCH),
+            until: at,
+            zone: jiff::tz::TimeZone::system(),
+        };
+        let one = given.name.as_deref();
+        Ok(past::write(&changes, one, &period, given.format))
+    })
+}
+
+/// Pauses what a pattern means.
+fn pause(given: &PauseArgs) -> u8 {
+    let known = match lists(&given.lists).and_then(|it| config::parse(&it.0)) {
+        Err(mistakes) => return fail(&told(&mistakes), &format::FORMATS[0]),
+        Ok(plan) => plan,
+    };
+    let meant = known.meant(&given.pattern);
+    if meant.is_empty() {
+        let text = known.no_such(&given.pattern);
+        return fail(&failure(&text), &format::FORMATS[0]);
+    }
+    with_history(&given.history, |history, at| {
+        let pause = plan::Pause {
+            pattern: given.pattern.clone(),
+            since: at,
+            until: at + given.length.0,
+            because: model::text::clean(given.because.as_deref().unwrap_or_default()),
+        };
+        history
+            .pause(&pause)
+            .map_err(|it| format!("not paused: {it:#}"))?;
+        let length = model::quantity::seconds(given.length.0.as_secs_f64());
+        Ok(format!("OK - paused for {length}: {}\n", meant.join(", ")))
+    })
+}
+
+/// Ends pauses.
+fn resume(given: &ResumeArgs) -> u8 {
+    with_history(&given.history, |history, at| {
+        let told = |it: anyhow::Error| format!("{it:#}");
+        match history.resume(&given.pattern, at).map_err(told)? {
+            0 => {
+                let open = history.pauses(at).map_err(told)?;
+                let open: Vec<&str> = open.iter().map(|it| it.pattern.as_str()).collect();
+                Err(match open[..] {
+                    [] => "nothing is paused".to_owned(),
+                    _ => format!(
+                        "no pause is called `{}`; paused are {}",
+                        given.pattern,
+                        open.join(", ")
+                    ),
+                })
+            }
+            _ => Ok(format!("OK - {} is paused no more\n", given.pattern)),
+        }
+    })
 }
 
 /// Records that somebody vouches for a check.

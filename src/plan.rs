@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// One check with all that is common to checks.
 #[derive(Clone)]
@@ -76,6 +76,16 @@ pub struct Window {
     /// Names, patterns of names and `tag:PATTERN`; empty means everything.
     pub matches: Vec<String>,
     pub at_most: State,
+}
+
+/// What somebody has paused for a time, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pause {
+    /// A name, a pattern of names or `tag:PATTERN`.
+    pub pattern: String,
+    pub since: SystemTime,
+    pub until: SystemTime,
+    pub because: String,
 }
 
 /// How much of the past is kept.

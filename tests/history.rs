@@ -285,3 +285,105 @@ fn the_history_table_of_a_list_is_read() {
         .has("confirms nothing")
         .is("UNKNOWN");
 }
+
+impl Place {
+    /// Another command with the same list and history.
+    #[track_caller]
+    fn koshu(&self, words: &[&str]) -> Said {
+        crate::koshu::koshu(&[words, &["--state", &self.state]].concat())
+    }
+}
+
+#[test]
+fn what_is_paused_runs_and_shows_and_says_when_the_pause_is_over() {
+    let place = place("tags = ['move']", "");
+    place.fails(true);
+    place.run(&[]).is("CRITICAL");
+    let file = place.list.file();
+    let pause = |pattern: &str, time: &str| {
+        place.koshu(&[
+            "pause",
+            pattern,
+            "--for",
+            time,
+            "--because",
+            "moving | house",
+            "-c",
+            &file,
+        ])
+    };
+    pause("b", "2h").has("no check is called `b`").is("UNKNOWN");
+    assert_eq!(pause("tag:move", "2h").is("OK"), "paused for 2 h: a");
+    let said = place.run(&[]);
+    assert!(
+        said.is("OK").starts_with("in maintenance until "),
+        "{}",
+        said.out
+    );
+    said.has("(paused: moving ¦ house)");
+    assert_eq!(
+        place.run(&["--format", "json"]).json()["checks"][0]["raw_state"],
+        2
+    );
+    place
+        .koshu(&["resume", "a"])
+        .has("paused are tag:move")
+        .is("UNKNOWN");
+    place.koshu(&["resume", "tag:move"]).is("OK");
+    let said = place.run(&[]);
+    said.is("CRITICAL");
+    assert!(
+        !said.out.contains("its pause"),
+        "ended by hand: {}",
+        said.out
+    );
+    place
+        .koshu(&["resume", "tag:move"])
+        .has("nothing is paused")
+        .is("UNKNOWN");
+    pause("a", "300ms").is("OK");
+    thread::sleep(Duration::from_millis(400));
+    place
+        .run(&[])
+        .has("its pause (moving ¦ house) ended ")
+        .is("CRITICAL");
+}
+
+#[test]
+fn the_past_is_told_for_people_and_programs() {
+    let place = place("", "[[check]]\nname = 'b'\ntype = 'uptime'\n");
+    place.run(&[]).is("OK");
+    place.fails(true);
+    place.run(&[]).is("CRITICAL");
+    place.fails(false);
+    place.run(&[]).is("OK");
+    let text = place.koshu(&["history"]).out;
+    assert!(
+        text.starts_with("NAME") && text.contains("\na     OK "),
+        "{text}"
+    );
+    assert!(text.contains("\nb     OK        100% "), "{text}");
+    let text = place.koshu(&["history", "a", "--for", "1h"]).out;
+    assert_eq!(
+        text.lines()
+            .filter(|it| it.contains("  CRITICAL  "))
+            .count(),
+        1,
+        "{text}"
+    );
+    place
+        .koshu(&["history", "aa"])
+        .has("nothing is known of `aa`")
+        .is("UNKNOWN");
+    let json: serde_json::Value =
+        serde_json::from_str(&place.koshu(&["history", "--format", "json"]).out).expect("JSON");
+    assert_eq!(
+        json["checks"][0]["changes"].as_array().map(Vec::len),
+        Some(3)
+    );
+    let csv = place.koshu(&["history", "a", "--format", "csv"]).out;
+    assert!(
+        csv.starts_with("name,state,from,until,seconds,summary\r\n\"a\",OK,"),
+        "{csv}"
+    );
+}

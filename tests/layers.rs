@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Top to bottom; modules of one line do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["main"],
+    &["past"],
     &["cli", "manual"],
     &["config", "dropin", "runner", "discover"],
     &["triage", "history"],

@@ -33,6 +33,8 @@ pub enum When {
     Outside(Vec<Span>),
     /// Once, from a time of the zone to another.
     Once(DateTime, DateTime),
+    /// Once, from a moment to another.
+    Between(Timestamp, Timestamp),
 }
 
 const WEEKDAYS: [(&str, Weekday); 7] = [
@@ -187,6 +189,7 @@ impl When {
                 let (from, until) = (first(zone, *from)?, last(zone, *until)?);
                 (from <= now && now < until).then_some(until)
             }
+            When::Between(from, until) => (*from <= now && now < *until).then_some(*until),
             When::During(spans) => holds(spans, now, zone),
             When::Outside(spans) => match holds(spans, now, zone) {
                 Some(_) => None,

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod list;
 pub mod metric;
 pub mod name;
+pub mod outage;
 pub mod outcome;
 pub mod pattern;
 pub mod perfdata;

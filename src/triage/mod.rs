@@ -11,9 +11,9 @@ mod window;
 use crate::model::report::{Entry, Looked, Part, Ran, Report};
 use crate::model::standing::{Confirm, Standing};
 use crate::model::state::State;
-use crate::plan::{self, Job, Plan};
+use crate::plan::{self, Job, Pause, Plan};
 use jiff::tz::TimeZone;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 /// What is known of a run besides its outcomes.
@@ -24,6 +24,8 @@ pub struct Setting {
     pub zone: TimeZone,
     /// Where the list came from, when that is not what was asked for.
     pub origin: Option<String>,
+    /// What people have paused; what is over is among it for a day.
+    pub pauses: Vec<Pause>,
     /// How everything stood after the run before, by name; or why that is not known.
     pub past: Result<HashMap<String, Standing>, String>,
 }
@@ -57,6 +59,8 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
             doubt(entry, *confirm, &setting);
         }
     }
+    let mut windows = windows;
+    windows.extend(setting.pauses.iter().filter_map(window::paused));
     let windows = window::Windows::new(&windows, &entries, setting.at, &setting.zone);
     // A list with a loop is refused at load.
     for number in plan::sorted(&links).unwrap_or_default() {
@@ -71,6 +75,12 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
     for (number, ceiling) in ceilings.into_iter().enumerate() {
         let entry = &mut entries[number];
         entry.state = ceiling.map_or(entry.state, |it| at_most(entry.state, it));
+    }
+    let names: HashSet<String> = entries.iter().map(|it| it.name.clone()).collect();
+    for (entry, tags) in entries.iter_mut().zip(&tags) {
+        for pause in &setting.pauses {
+            window::is_over(pause, entry, &names, tags, setting.at);
+        }
     }
     group::tell(&mut entries, first_group, &links);
     if let Ok(past) = &setting.past {

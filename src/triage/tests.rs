@@ -38,6 +38,7 @@ fn triaged(list: &str, said: &[(&str, State)], at: &str) -> Report {
         at: at.into(),
         zone: TimeZone::UTC,
         origin: None,
+        pauses: vec![],
         past: Ok(HashMap::new()),
     };
     report(plan, ran, setting)
@@ -319,6 +320,7 @@ fn run(plan: Plan, states: &HashMap<String, State>) -> Report {
         at: SystemTime::UNIX_EPOCH,
         zone: TimeZone::UTC,
         origin: None,
+        pauses: vec![],
         past: Ok(HashMap::new()),
     };
     report(plan, ran, setting)

@@ -1,8 +1,10 @@
 //! Times in which states have a ceiling.
 
+use crate::model::calendar::When;
+use crate::model::quantity;
 use crate::model::report::Entry;
 use crate::model::state::State;
-use crate::plan::{self, Window};
+use crate::plan::{self, Pause, Window};
 use crate::triage::at_most;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -55,6 +57,50 @@ impl Windows {
                 entry.state = state;
             }
         }
+    }
+}
+
+/// What somebody has paused is a window, too.
+pub fn paused(pause: &Pause) -> Option<Window> {
+    let moment = |at: SystemTime| Timestamp::try_from(at).ok();
+    Some(Window {
+        name: match pause.because.as_str() {
+            "" => "paused".to_owned(),
+            because => format!("paused: {because}"),
+        },
+        when: When::Between(moment(pause.since)?, moment(pause.until)?),
+        zone: None,
+        matches: vec![pause.pattern.clone()],
+        at_most: State::Ok,
+    })
+}
+
+/// Says of what still fails that its pause is over.
+pub fn is_over(
+    pause: &Pause,
+    entry: &mut Entry,
+    names: &HashSet<String>,
+    tags: &[String],
+    at: SystemTime,
+) {
+    let Ok(ago) = at.duration_since(pause.until) else {
+        return;
+    };
+    let meant = plan::means(
+        &pause.pattern,
+        names.contains(&pause.pattern),
+        &entry.name,
+        tags,
+    );
+    if meant && entry.state != State::Ok {
+        let because = match pause.because.as_str() {
+            "" => String::new(),
+            because => format!(" ({because})"),
+        };
+        let ago = quantity::seconds(ago.as_secs_f64().round());
+        entry
+            .outcome
+            .detail(&format!("its pause{because} ended {ago} ago"));
     }
 }
 
