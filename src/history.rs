@@ -2,6 +2,7 @@
 //! nothing waits for it longer than a second.
 
 use crate::check::Past;
+use crate::model::forecast::Samples;
 use crate::model::outage::Change;
 use crate::model::report::Report;
 use crate::model::standing::{Failing, Standing};
@@ -12,7 +13,7 @@ use anyhow::{Context, anyhow, ensure};
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -21,10 +22,20 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug)]
 pub struct History(Connection);
 
+/// The seconds from one sample to the next.
+const SAMPLE: f64 = 890.0;
 /// Every so many runs it is tidied up.
 const TIDY: i64 = 100;
 /// The most bytes that are kept of a line.
 const LINE: usize = 250;
+
+/// What of a run is kept beyond how everything stands: the names of checks whose metrics are to be sampled, and
+/// of those whose answers are to be told again.
+#[derive(Debug, Default)]
+pub struct Wanted<'n> {
+    pub samples: HashSet<&'n str>,
+    pub answers: HashSet<&'n str>,
+}
 
 /// How long another run's transaction is waited for.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -72,6 +83,20 @@ const STEPS: &[&str] = &["
         line TEXT NOT NULL
     );
     CREATE INDEX change_of ON change (name, at);
+    -- The last answers of checks that are not looked at in every run, as JSON.
+    CREATE TABLE answer (
+        name TEXT PRIMARY KEY,
+        at REAL NOT NULL,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
+    -- Metrics of which the growth is to be foretold, every quarter of an hour.
+    CREATE TABLE sample (
+        name TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        at REAL NOT NULL,
+        value REAL NOT NULL,
+        PRIMARY KEY (name, metric, at)
+    ) WITHOUT ROWID;
     -- What people have paused.
     CREATE TABLE pause (
         id INTEGER PRIMARY KEY,
@@ -154,9 +179,19 @@ impl History {
     /// # Errors
     /// When the file cannot be read.
     pub fn memories(&self, names: &[&str]) -> anyhow::Result<HashMap<String, Past>> {
-        let mut query = self
-            .0
-            .prepare("SELECT at, value FROM memory WHERE name = ?1")?;
+        self.pasts("SELECT at, value FROM memory WHERE name = ?1", names)
+    }
+
+    /// The last answers of checks of these names.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn answers(&self, names: &[&str]) -> anyhow::Result<HashMap<String, Past>> {
+        self.pasts("SELECT at, value FROM answer WHERE name = ?1", names)
+    }
+
+    fn pasts(&self, sql: &str, names: &[&str]) -> anyhow::Result<HashMap<String, Past>> {
+        let mut query = self.0.prepare(sql)?;
         let mut memories = HashMap::new();
         for name in names {
             let row = query
@@ -209,12 +244,17 @@ impl History {
         Ok(standings)
     }
 
-    /// Records a run: what its checks remember, how everything stands, and what has changed; all of it or
-    /// nothing.
+    /// Records a run: what its checks remember, how everything stands, what has changed, and the metrics of
+    /// those that are to be sampled; all of it or nothing.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn record(&mut self, report: &Report, keep: &Retention) -> anyhow::Result<()> {
+    pub fn record(
+        &mut self,
+        report: &Report,
+        wanted: &Wanted,
+        keep: &Retention,
+    ) -> anyhow::Result<()> {
         let at = unix(report.at);
         let all = self
             .0
@@ -232,7 +272,23 @@ impl History {
             )?;
             let mut change =
                 all.prepare("INSERT INTO change (name, at, state, line) VALUES (?1, ?2, ?3, ?4)")?;
+            let mut answer =
+                all.prepare("REPLACE INTO answer (name, at, value) VALUES (?1, ?2, ?3)")?;
+            let mut sample = all.prepare(
+                "INSERT INTO sample (name, metric, at, value) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM sample WHERE name = ?1 AND metric = ?2 AND at > ?3 - ?5)",
+            )?;
             for entry in &report.entries {
+                let name = entry.name.as_str();
+                if wanted.answers.contains(name) && entry.age.is_none() {
+                    let value = entry.outcome.to_value().to_string();
+                    answer.execute(params![name, at, value])?;
+                }
+                if wanted.samples.contains(name) && entry.age.is_none() {
+                    let metrics = entry.outcome.metrics().iter();
+                    for it in metrics.filter(|it| it.value.is_finite()) {
+                        sample.execute(params![entry.name, it.label, at, it.value, SAMPLE])?;
+                    }
+                }
                 if let Some(memory) = entry.outcome.memory() {
                     remember.execute(params![entry.name, at, memory.to_string()])?;
                 }
@@ -267,6 +323,29 @@ impl History {
                 .execute_batch("PRAGMA incremental_vacuum; PRAGMA optimize;");
         }
         Ok(())
+    }
+
+    /// The samples of all metrics of a check since a moment, by their labels.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn samples(
+        &self,
+        name: &str,
+        since: SystemTime,
+    ) -> anyhow::Result<HashMap<String, Samples>> {
+        let mut query = self.0.prepare(
+            "SELECT metric, at, value FROM sample WHERE name = ?1 AND at >= ?2 ORDER BY metric, at",
+        )?;
+        let rows = query.query_map(params![name, unix(since)], |row| {
+            Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?)))
+        })?;
+        let mut all: HashMap<String, Samples> = HashMap::new();
+        for row in rows {
+            let (metric, sample) = row?;
+            all.entry(metric).or_default().push(sample);
+        }
+        Ok(all)
     }
 
     /// Pauses that have not been ended by hand and were not over at a moment.
@@ -373,6 +452,7 @@ fn tidy(all: &Transaction, now: f64, keep: &Retention) -> rusqlite::Result<()> {
         all.execute("DELETE FROM run WHERE at < ?1", [before])?;
         all.execute("DELETE FROM standing WHERE at < ?1", [before])?;
         all.execute("DELETE FROM pause WHERE until < ?1", [before])?;
+        all.execute("DELETE FROM sample WHERE at < ?1", [before])?;
         // The last change before that says what was then.
         all.execute(
             "DELETE FROM change WHERE at < ?1 AND EXISTS (SELECT 1 FROM change AS later WHERE later.name = change.name AND later.at > change.at AND later.at <= ?1)",
@@ -436,10 +516,7 @@ fn is_corrupt(error: &anyhow::Error) -> bool {
 }
 
 fn state(code: u8) -> State {
-    let all = [State::Ok, State::Warning, State::Critical];
-    all.get(usize::from(code))
-        .copied()
-        .unwrap_or(State::Unknown)
+    State::of_code(code.into())
 }
 
 fn unix(at: SystemTime) -> f64 {
@@ -474,7 +551,9 @@ mod tests {
             report.entries[0].name = "log".to_owned();
             report.entries[0].outcome.remember(size);
             let keep = Retention::default();
-            history.record(&report, &keep).expect("written");
+            history
+                .record(&report, &Wanted::default(), &keep)
+                .expect("written");
         }
         history
             .attest(at(200), "restore", &json!({ "by": "anna" }))
@@ -531,7 +610,9 @@ mod tests {
             age: Duration::from_secs(100_000),
             ..Retention::default()
         };
-        history.record(&report, &keep).expect("written");
+        history
+            .record(&report, &Wanted::default(), &keep)
+            .expect("written");
     }
 
     #[test]

@@ -31,12 +31,14 @@ use crate::cli::{
 use crate::config::{Mistakes, Source};
 use crate::dropin::Dropin;
 use crate::format::{Failure, Format, Style};
-use crate::history::History;
+use crate::history::{History, Wanted};
 use crate::host::Roots;
-use crate::model::report::Report;
+use crate::model::outcome::Outcome;
+use crate::model::report::{Looked, Report};
 use crate::model::state::State;
 use crate::plan::Plan;
 use crate::runner::{Orders, Progress};
+use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -302,7 +304,12 @@ impl<'s> Setting<'s> {
 
 fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
     let at = SystemTime::now();
-    let needs = |job: &plan::Job| job.check.remembers() || job.confirm.is_some();
+    let needs = |job: &plan::Job| {
+        job.check.remembers()
+            || job.confirm.is_some()
+            || job.full_in.is_some()
+            || job.every.is_some()
+    };
     let needing: Vec<bool> = plan.jobs.iter().map(needs).collect();
     let mut history = match setting.records == Records::Always || needing.contains(&true) {
         true => open(setting.state, at),
@@ -327,6 +334,20 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
         .as_ref()
         .ok()
         .and_then(|it| it.0.pauses(recently).ok());
+    let names = |keeps: fn(&plan::Job) -> bool| -> Vec<String> {
+        let jobs = plan.jobs.iter().filter(|it| keeps(it));
+        jobs.map(|it| it.name.clone()).collect()
+    };
+    let foretold = names(|it| it.full_in.is_some());
+    let rare = names(|it| it.every.is_some());
+    let kept = kept(&plan, history.as_ref().ok().map(|it| &it.0), at);
+    let window = Duration::from_secs_f64(model::forecast::WINDOW);
+    let since = at.checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH);
+    let samples = foretold.iter().filter_map(|name| {
+        let (history, _) = history.as_ref().ok()?;
+        Some((name.clone(), history.samples(name, since).ok()?))
+    });
+    let samples = samples.collect();
     let retention = plan.retention;
     let host = env.host.clone();
     let signal = signals();
@@ -349,13 +370,25 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
         on_progress: watched.then_some(&mut show),
         stop: &stop,
     };
-    let ran = runner::run(&plan, orders);
+    let due = plan.jobs.iter().filter(|it| !kept.contains_key(&it.name));
+    let due = Plan {
+        jobs: due.cloned().collect(),
+        ..Plan::default()
+    };
+    let mut ran = runner::run(&due, orders);
     // What a check that was cut off has started must not go on without it.
     shared.children.end();
     if watched && begin.elapsed() > QUIET {
         // Nobody minds when the progress line cannot be wiped.
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
+    // Between those that were looked at stand those that were not due.
+    let mut looked = ran.looked.into_iter();
+    let all = plan
+        .jobs
+        .iter()
+        .filter_map(|it| kept.get(&it.name).cloned().or_else(|| looked.next()));
+    ran.looked = all.collect();
     let origin = setting.origin.clone();
     let mut report = triage::report(
         plan,
@@ -366,12 +399,17 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
             zone: jiff::tz::TimeZone::system(),
             origin,
             pauses: pauses.unwrap_or_default(),
+            samples,
             past,
         },
     );
     // Recorded before it is told, so that nothing is told that was not.
     if let Ok((history, said)) = &mut history {
-        let failed = history.record(&report, &retention).err();
+        let wanted = Wanted {
+            samples: foretold.iter().map(String::as_str).collect(),
+            answers: rare.iter().map(String::as_str).collect(),
+        };
+        let failed = history.record(&report, &wanted, &retention).err();
         let failed = failed.map(|it| format!("this run is not recorded: {it:#}"));
         for line in said.iter().chain(&failed) {
             let entries = report.entries.iter_mut().zip(&needing);
@@ -381,6 +419,28 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
         }
     }
     report
+}
+
+/// The answers of checks that are not due yet.
+fn kept(plan: &Plan, history: Option<&History>, at: SystemTime) -> HashMap<String, Looked> {
+    let rare = plan.jobs.iter().filter(|it| it.every.is_some());
+    let names: Vec<&str> = rare.clone().map(|it| it.name.as_str()).collect();
+    let answers = match history {
+        Some(history) if !names.is_empty() => history.answers(&names).unwrap_or_default(),
+        _ => HashMap::new(),
+    };
+    let kept = rare.filter_map(|job| {
+        let answer = answers.get(&job.name)?;
+        // An answer from the future is none.
+        let age = at.duration_since(answer.at).ok()?;
+        let looked = Looked {
+            outcome: Outcome::from_value(&answer.value)?,
+            took: Duration::ZERO,
+            age: Some(age),
+        };
+        (age < job.every?).then(|| (job.name.clone(), looked))
+    });
+    kept.collect()
 }
 
 /// Opens the history, or says why there is none.

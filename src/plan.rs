@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Type};
 use crate::model::calendar::When;
-use crate::model::limits::{Limits, Up};
+use crate::model::limits::{Limits, Until, Up};
 use crate::model::name;
 use crate::model::standing::Confirm;
 use crate::model::state::State;
@@ -33,6 +33,10 @@ pub struct Job {
     pub needs: Vec<String>,
     /// How much failing it takes to be believed.
     pub confirm: Option<Confirm>,
+    /// How long an answer holds before it is looked at again.
+    pub every: Option<Duration>,
+    /// Limits of the time until something of it is full.
+    pub full_in: Option<Limits<Until>>,
     /// The ceiling of its state.
     pub at_most: Option<State>,
     pub owner: Option<String>,

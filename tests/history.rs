@@ -387,3 +387,56 @@ fn the_past_is_told_for_people_and_programs() {
         "{csv}"
     );
 }
+
+#[test]
+fn what_is_looked_at_rarely_tells_its_age() {
+    let place = place("every = '1h'", "");
+    place.run(&[]).is("OK");
+    place.fails(true);
+    let said = place.run(&[]);
+    assert!(said.is("OK").starts_with("as of "), "{}", said.out);
+    assert!(said.is("OK").contains(" ago: there is no "), "{}", said.out);
+    // Without history it is looked at in every run.
+    place.list.run(&["--state", "none"]).is("CRITICAL");
+    if find("sqlite3").is_some() {
+        place.sql("UPDATE answer SET at = at - 3601");
+        place.run(&[]).is("CRITICAL");
+        place.fails(false);
+        let said = place.run(&[]);
+        assert!(said.is("CRITICAL").starts_with("as of "), "{}", said.out);
+        assert_eq!(place.sql("SELECT count(*) FROM run"), "4");
+    }
+}
+
+#[test]
+fn what_grows_is_told_before_it_is_full() {
+    if find("sqlite3").is_none() {
+        return;
+    }
+    let list = Lists::new(
+        "[[check]]\nname = 'log'\ntype = 'file'\npath = 'log'\nsize = '~:1MB,~:1MB'\nfull_in = '14d,2d'\n",
+    );
+    let state = list.path().join("history.db").display().to_string();
+    let place = Place { list, state };
+    let size = |bytes: usize| {
+        fs::write(place.list.path().join("log"), "x".repeat(bytes)).expect("written")
+    };
+    size(900_000);
+    place.run(&[]).is("OK");
+    // Five days of a hundred kilobytes a day, up to now.
+    place.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 480) INSERT INTO sample SELECT 'log', 'size', (SELECT at FROM run) - i * 900, 900000 - i * 900 * 100000 / 86400 FROM n",
+    );
+    let said = place.run(&[]);
+    let line = said.is("CRITICAL");
+    assert!(
+        line.starts_with("size: full in about ") && line.contains("a day"),
+        "{line}"
+    );
+    said.has(" size_full_in=8");
+    let said = place.list.run(&["--state", "none"]);
+    said.has("nothing can be foretold: history is switched off")
+        .is("OK");
+    place.sql("UPDATE sample SET value = 900000");
+    place.run(&[]).is("OK");
+}

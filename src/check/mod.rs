@@ -356,19 +356,23 @@ impl Type {
 
     /// Every code that `grade` can re-grade for this type.
     pub fn codes(&self) -> impl Iterator<Item = &'static Code> {
-        self.codes
-            .iter()
-            .copied()
-            .flatten()
-            .chain(std::slice::from_ref(&COULD_NOT_LOOK))
+        self.codes.iter().copied().flatten().chain(EVERYWHERE)
     }
 }
 
-const COULD_NOT_LOOK: Code = code(
-    crate::model::outcome::UNKNOWN,
-    "UNKNOWN",
-    "koshu could not look: a permission, a file or a resolver that it needs is missing. The text says which.",
-);
+/// What a check of any type can find.
+const EVERYWHERE: &[Code] = &[
+    code(
+        crate::model::outcome::UNKNOWN,
+        "UNKNOWN",
+        "koshu could not look: a permission, a file or a resolver that it needs is missing. The text says which.",
+    ),
+    code(
+        crate::model::outcome::FULL_IN,
+        "by limits",
+        "Something grows and will reach its end sooner than `full_in` allows: make room, or find what grows.",
+    ),
+];
 
 /// The names of a struct's fields as serde knows them, so that no list of them is kept by hand.
 pub fn keys<T: DeserializeOwned>() -> &'static [&'static str] {

@@ -8,6 +8,7 @@ pub use mistake::{Mistake, Mistakes};
 
 use crate::check::Type;
 use crate::model::duration::Duration;
+use crate::model::limits::{Limits, Until};
 use crate::model::standing::Confirm;
 use crate::model::state::State;
 use crate::plan::Plan;
@@ -44,6 +45,10 @@ pub struct Common {
     pub needs: Option<Vec<String>>,
     /// Stay OK until the failure is confirmed: by `3` runs, a time such as `"3m"`, or `"3/5"` of the last runs; needs history. A recovery is believed at once.
     pub confirm: Option<Confirm>,
+    /// Look at most this often, and tell the last answer in between, with its age: `"6h"`; needs history.
+    pub every: Option<Duration>,
+    /// Limits of the time until a metric of the check reaches its critical limit, or is full, as its growth of the last 30 days foretells: `"14d,2d"`. Needs history of at least six hours; what is flat or falls is never full.
+    pub full_in: Option<Limits<Until>>,
     /// The ceiling of its state: `"warning"` for what must never wake anybody.
     pub at_most: Option<State>,
     /// Whose it is; printed when the check is not OK.

@@ -367,8 +367,9 @@ impl<'l> Reader<'l> {
         let mut meant = Vec::new();
         for (key, value) in table {
             match key.get_ref().as_ref() {
-                word if common_keys.contains(&word) => common.push((key, value)),
+                // A type may mean something else by a common word, as review does by `every`.
                 word if own_keys.contains(&word) => own.push((key, value)),
+                word if common_keys.contains(&word) => common.push((key, value)),
                 word => {
                     let mistake = self.unknown_key(source, kind, word, key.span());
                     meant.extend(mistake.near.clone());
@@ -573,6 +574,8 @@ impl<'l> Reader<'l> {
             grade,
             needs: common.needs.or(defaults.needs.clone()).unwrap_or_default(),
             confirm: common.confirm.or(defaults.confirm),
+            every: common.every.or(defaults.every).map(|it| it.0),
+            full_in: common.full_in.or(defaults.full_in.clone()),
             at_most: common.at_most.or(defaults.at_most),
             owner: text(common.owner, &defaults.owner),
             action: text(common.action, &defaults.action),

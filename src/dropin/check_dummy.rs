@@ -80,6 +80,8 @@ fn parse(words: &[String]) -> Result<Job, String> {
         grade: BTreeMap::new(),
         needs: Vec::new(),
         confirm: None,
+        full_in: None,
+        every: None,
         at_most: None,
         owner: None,
         action: None,

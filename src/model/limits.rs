@@ -48,6 +48,8 @@ measures! {
     Time: Seconds Above None, true, "1s,3s";
     /// Time left of a lifetime.
     Left: Seconds Below Some("the lifetime"), false, "30d,14d";
+    /// Time until something happens.
+    Until: Seconds Below None, false, "14d,2d";
     /// How long ago something was made; only too old is bad.
     Old: Seconds Above None, false, "1d,2d";
     /// Some number of which more is worse.

@@ -2,6 +2,7 @@
 
 pub mod calendar;
 pub mod duration;
+pub mod forecast;
 pub mod limits;
 pub mod list;
 pub mod metric;

@@ -1,11 +1,14 @@
 //! What one check has to say: a line, more lines, measurements and faults. Flat by intent.
 
 use crate::model::metric::Metric;
+use crate::model::perfdata;
 use crate::model::state::State;
 use crate::model::text;
 
 /// The code of a check that did not answer in time; its state is the check's `late` key.
 pub const LATE: &str = "late";
+/// The code of something that grows and will be full soon.
+pub const FULL_IN: &str = "full-in";
 /// The code of a check that could not look.
 pub const UNKNOWN: &str = "unknown";
 
@@ -117,6 +120,41 @@ impl Outcome {
     /// Keeps something for the next run of this check.
     pub fn remember(&mut self, value: serde_json::Value) {
         self.memory = Some(value);
+    }
+
+    /// All of it but its memory, to be told again later.
+    pub fn to_value(&self) -> serde_json::Value {
+        let findings = self.findings.iter().map(
+            |it| serde_json::json!({ "code": it.code, "state": it.state.code(), "text": it.text }),
+        );
+        let details = self.details.iter().cloned();
+        let rows = self.table.iter().flat_map(Table::lines);
+        let metrics = self.metrics.iter().map(Metric::to_string);
+        serde_json::json!({
+            "summary": self.summary,
+            "details": details.chain(rows).collect::<Vec<_>>(),
+            "findings": findings.collect::<Vec<_>>(),
+            "metrics": metrics.collect::<Vec<_>>(),
+        })
+    }
+
+    /// What was written by [`Outcome::to_value`]; metrics stay as they were printed.
+    pub fn from_value(value: &serde_json::Value) -> Option<Outcome> {
+        let mut outcome = Outcome::new(value["summary"].as_str()?);
+        for it in value["findings"].as_array()? {
+            let state = State::of_code(it["state"].as_u64()?);
+            outcome.find(it["code"].as_str()?, state, it["text"].as_str()?);
+        }
+        for it in value["details"].as_array()? {
+            outcome.detail(it.as_str()?);
+        }
+        for it in value["metrics"].as_array()? {
+            let (items, _) = perfdata::parse(it.as_str()?);
+            outcome
+                .metrics
+                .extend(items.iter().filter_map(perfdata::Item::metric));
+        }
+        Some(outcome)
     }
 
     /// What the next run is to know.
@@ -274,5 +312,29 @@ mod tests {
     fn hostile_text_is_cleaned_where_it_enters() {
         let outcome = Outcome::new("title | x=1\nnext https://u:secret@h/");
         assert_eq!(outcome.line(), "title ¦ x=1 next https://…@h/");
+    }
+
+    #[test]
+    fn what_is_kept_is_told_again() {
+        let mut outcome = Outcome::new("facts");
+        outcome.find("slow", State::Warning, "slow | today");
+        let metric = Metric::new("time", 1.5, Unit::Seconds).judged(Judges {
+            warn: vec![Range::up_to(1.0)],
+            crit: vec![],
+        });
+        outcome.measure(metric, "time is up");
+        outcome.detail("more");
+        outcome.tabulate(
+            &["server", "says"],
+            vec![vec!["ns1".to_owned(), "yes".to_owned()]],
+        );
+        let again = Outcome::from_value(&outcome.to_value()).expect("an outcome");
+        assert_eq!(
+            (again.state(), again.line()),
+            (outcome.state(), outcome.line())
+        );
+        assert_eq!(again.lines(), outcome.lines());
+        assert_eq!(again.metrics()[0].to_string(), "time=1.5s;1;;0");
+        assert!(Outcome::from_value(&serde_json::json!({ "summary": 5 })).is_none());
     }
 }

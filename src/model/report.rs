@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 pub struct Looked {
     pub outcome: Outcome,
     pub took: Duration,
+    /// How long ago that was, when it is an answer of an earlier run.
+    pub age: Option<Duration>,
 }
 
 /// What a run gave before triage: one entry for each job, in their order.
@@ -48,6 +50,8 @@ pub struct Entry {
     pub was: Option<State>,
     /// How long the looks took, waits between them included.
     pub took: Duration,
+    /// How long ago it was looked at, when that was in an earlier run.
+    pub age: Option<Duration>,
     pub owner: Option<String>,
     /// What to do now, one sentence.
     pub action: Option<String>,
@@ -216,6 +220,7 @@ pub mod sample {
             was: None,
             outcome,
             took: Duration::from_millis(120),
+            age: None,
             owner: None,
             action: None,
             runbook: None,

@@ -17,6 +17,16 @@ pub enum State {
 }
 
 impl State {
+    /// The state of an exit code; what is none is UNKNOWN.
+    pub fn of_code(code: u64) -> State {
+        match code {
+            0 => State::Ok,
+            1 => State::Warning,
+            2 => State::Critical,
+            _ => State::Unknown,
+        }
+    }
+
     /// All states, best first.
     pub const BY_BADNESS: [State; 4] = [State::Ok, State::Warning, State::Unknown, State::Critical];
 

@@ -374,12 +374,17 @@ impl Supervisor {
                 for (index, line) in task.before.iter().enumerate() {
                     outcome.detail(&format!("look {} said: {line}", index + 1));
                 }
-                Looked { outcome, took }
+                Looked {
+                    outcome,
+                    took,
+                    age: None,
+                }
             };
             match task.stage {
                 Stage::Done(outcome) => Looked {
                     outcome,
                     took: task.took,
+                    age: None,
                 },
                 Stage::Running { .. } => cut(format!("cut off: {reason} before it answered")),
                 Stage::Waiting if task.first.is_some() => {
@@ -489,6 +494,8 @@ mod tests {
             grade: BTreeMap::new(),
             needs: vec![],
             confirm: None,
+            full_in: None,
+            every: None,
             at_most: None,
             owner: None,
             action: None,

@@ -42,6 +42,7 @@ pub fn entry(group: &Group) -> Entry {
         was: None,
         outcome: Outcome::default(),
         took: Duration::ZERO,
+        age: None,
         owner: group.owner.clone(),
         action: group.action.clone(),
         runbook: group.runbook.clone(),

@@ -1,13 +1,18 @@
 //! From raw outcomes to what a person must act on; pure, and run once when all outcomes are known.
 //!
-//! In this order: what is not confirmed yet stays OK; windows put a ceiling on what they match; what needs
+//! In this order: what grows is foretold; what is not confirmed yet stays OK; windows put a ceiling on what they match; what needs
 //! something that is down is blocked; groups are judged by their members; a check's own ceiling is put on what
 //! is left. Nothing that is OK is ever held back.
 
+mod forecast;
 mod group;
 mod order;
 mod window;
 
+use crate::model::forecast::Samples;
+use crate::model::limits::Judges;
+use crate::model::outcome::FULL_IN;
+use crate::model::quantity;
 use crate::model::report::{Entry, Looked, Part, Ran, Report};
 use crate::model::standing::{Confirm, Standing};
 use crate::model::state::State;
@@ -26,6 +31,8 @@ pub struct Setting {
     pub origin: Option<String>,
     /// What people have paused; what is over is among it for a day.
     pub pauses: Vec<Pause>,
+    /// The samples of metrics whose growth is to be foretold, by the names of checks.
+    pub samples: HashMap<String, HashMap<String, Samples>>,
     /// How everything stood after the run before, by name; or why that is not known.
     pub past: Result<HashMap<String, Standing>, String>,
 }
@@ -51,9 +58,35 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         .chain(groups.iter().map(|it| it.tags.clone()))
         .collect();
     let confirms: Vec<Option<Confirm>> = jobs.iter().map(|it| it.confirm).collect();
+    let foretold: Vec<Option<(Judges, Option<State>)>> = jobs
+        .iter()
+        .map(|it| Some((it.full_in.as_ref()?.of(0.0), it.grade.get(FULL_IN).copied())))
+        .collect();
     let first_group = jobs.len();
     let mut entries: Vec<Entry> = jobs.into_iter().zip(ran.looked).map(entry).collect();
     entries.extend(groups.iter().map(group::entry));
+    for (entry, limits) in entries.iter_mut().zip(&foretold) {
+        let Some((limits, grade)) = limits else {
+            continue;
+        };
+        match &setting.past {
+            Err(why) => entry
+                .outcome
+                .detail(&format!("nothing can be foretold: {why}")),
+            Ok(past) => {
+                let (none, name) = (HashMap::new(), entry.name.clone());
+                let series = setting.samples.get(&name).unwrap_or(&none);
+                if entry.age.is_none() {
+                    forecast::judge(entry, limits, series, past.get(&name), setting.at);
+                    // The runner has graded what the check itself found.
+                    grade
+                        .iter()
+                        .for_each(|it| entry.outcome.regrade(FULL_IN, *it));
+                    entry.state = entry.outcome.state();
+                }
+            }
+        }
+    }
     for (entry, confirm) in entries.iter_mut().zip(&confirms) {
         if let (Some(confirm), true) = (confirm, entry.state != State::Ok) {
             doubt(entry, *confirm, &setting);
@@ -107,12 +140,17 @@ fn entry((job, looked): (Job, Looked)) -> Entry {
         usual_metrics: job.kind.metrics,
         state: looked.outcome.state(),
         part: Part::Own,
-        remarks: Vec::new(),
+        remarks: looked
+            .age
+            .map(|it| format!("as of {} ago", quantity::seconds(it.as_secs_f64().round())))
+            .into_iter()
+            .collect(),
         behind: Vec::new(),
         standing: None,
         was: None,
         outcome: looked.outcome,
         took: looked.took,
+        age: looked.age,
         owner: job.owner,
         action: job.action,
         runbook: job.runbook,
@@ -125,6 +163,10 @@ fn doubt(entry: &mut Entry, confirm: Confirm, setting: &Setting) {
         Err(why) => entry
             .outcome
             .detail(&format!("nothing can be confirmed: {why}")),
+        // An answer of an earlier run confirms nothing.
+        Ok(past) if entry.age.is_some() => {
+            entry.state = past.get(&entry.name).map_or(entry.state, |it| it.state);
+        }
         Ok(past) => {
             if let Some(doubt) = confirm.doubt(past.get(&entry.name), setting.at) {
                 entry.remarks.push(doubt);
@@ -136,6 +178,10 @@ fn doubt(entry: &mut Entry, confirm: Confirm, setting: &Setting) {
 
 /// Sets how an entry stands with this run, and what it was before. What is blocked changes nothing: its cause does.
 fn stand(entry: &mut Entry, past: Option<&Standing>, at: SystemTime) {
+    if entry.age.is_some() {
+        entry.standing = past.cloned();
+        return;
+    }
     let held = matches!(entry.part, Part::Blocked(_));
     let raw = entry.outcome.state();
     let standing = Standing::next(past, raw, entry.state, held, at);

@@ -26,6 +26,7 @@ fn triaged(list: &str, said: &[(&str, State)], at: &str) -> Report {
             state => Outcome::of("x", *state, &format!("{name} says so")),
         },
         took: Duration::from_millis(5),
+        age: None,
     });
     let ran = Ran {
         looked: looked.collect(),
@@ -39,6 +40,7 @@ fn triaged(list: &str, said: &[(&str, State)], at: &str) -> Report {
         zone: TimeZone::UTC,
         origin: None,
         pauses: vec![],
+        samples: HashMap::new(),
         past: Ok(HashMap::new()),
     };
     report(plan, ran, setting)
@@ -262,6 +264,8 @@ fn plan_of(needs: &[Vec<usize>], groups: &[usize], order: &[usize]) -> Plan {
             .map(|it| format!("c{it}"))
             .collect(),
         confirm: None,
+        full_in: None,
+        every: None,
         at_most: None,
         owner: None,
         action: None,
@@ -309,6 +313,7 @@ fn run(plan: Plan, states: &HashMap<String, State>) -> Report {
             state => Outcome::of("x", state, "bad"),
         },
         took: Duration::ZERO,
+        age: None,
     });
     let ran = Ran {
         looked: looked.collect(),
@@ -321,6 +326,7 @@ fn run(plan: Plan, states: &HashMap<String, State>) -> Report {
         zone: TimeZone::UTC,
         origin: None,
         pauses: vec![],
+        samples: HashMap::new(),
         past: Ok(HashMap::new()),
     };
     report(plan, ran, setting)
