@@ -38,6 +38,7 @@ use crate::model::report::{Looked, Report};
 use crate::model::state::State;
 use crate::plan::Plan;
 use crate::runner::{Orders, Progress};
+use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -389,6 +390,12 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
         .iter()
         .filter_map(|it| kept.get(&it.name).cloned().or_else(|| looked.next()));
     ran.looked = all.collect();
+    let pauses = pauses.unwrap_or_default();
+    // To find the zone takes longer than many a check, and only windows are in one.
+    let zone = match plan.windows.is_empty() && pauses.is_empty() {
+        true => TimeZone::UTC,
+        false => TimeZone::system(),
+    };
     let origin = setting.origin.clone();
     let mut report = triage::report(
         plan,
@@ -396,9 +403,9 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
         triage::Setting {
             host,
             at,
-            zone: jiff::tz::TimeZone::system(),
+            zone,
             origin,
-            pauses: pauses.unwrap_or_default(),
+            pauses,
             samples,
             past,
         },
@@ -488,7 +495,7 @@ fn past(given: &PastArgs) -> u8 {
                 .checked_sub(given.length.0)
                 .unwrap_or(SystemTime::UNIX_EPOCH),
             until: at,
-            zone: jiff::tz::TimeZone::system(),
+            zone: TimeZone::system(),
         };
         let one = given.name.as_deref();
         Ok(past::write(&changes, one, &period, given.format))
