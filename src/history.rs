@@ -26,6 +26,8 @@ pub struct History(Connection);
 const SAMPLE: f64 = 890.0;
 /// Every so many runs it is tidied up.
 const TIDY: i64 = 100;
+/// How often a quarter is forgotten at the most; what is left then is no larger than its newest part.
+const QUARTERS: u32 = 12;
 /// The most bytes that are kept of a line.
 const LINE: usize = 250;
 
@@ -462,11 +464,18 @@ fn tidy(all: &Transaction, now: f64, keep: &Retention) -> rusqlite::Result<()> {
     };
     forget(oldest)?;
     let number = |pragma: &str| all.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
-    let bytes = pages.saturating_mul(number("PRAGMA page_size")?);
-    if u64::try_from(bytes).is_ok_and(|it| it > keep.bytes) {
-        // A quarter of what there is makes room for some time.
-        let first: Option<f64> = all.query_row("SELECT min(at) FROM run", [], |row| row.get(0))?;
+    // Each time a quarter of what there is makes room for some time.
+    for _ in 0..QUARTERS {
+        let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+        let bytes = pages.saturating_mul(number("PRAGMA page_size")?);
+        if u64::try_from(bytes).is_ok_and(|it| it <= keep.bytes) {
+            break;
+        }
+        let first: Option<f64> = all.query_row(
+            "SELECT min(at) FROM (SELECT min(at) AS at FROM run UNION ALL SELECT min(at) FROM sample)",
+            [],
+            |row| row.get(0),
+        )?;
         let first = first.unwrap_or(oldest);
         forget(first + (now - first) / 4.0)?;
     }
@@ -671,5 +680,42 @@ mod tests {
             count("change")
         );
         assert_eq!(count("attestation"), 1);
+    }
+
+    #[test]
+    fn what_is_too_much_is_forgotten_from_its_oldest_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut history, _) = History::open(&folder.path().join("h.db"), at(5)).expect("a file");
+        run(&mut history, 0, State::Ok);
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) INSERT INTO sample SELECT 'web', 'a metric with a name', i, i FROM n";
+        history.0.execute(sql, []).expect("samples");
+        let keep = Retention {
+            bytes: 1 << 20,
+            ..Retention::default()
+        };
+        for second in 0..TIDY {
+            let mut report = sample::report();
+            report.at = at(60_000 + second as u64);
+            history
+                .record(&report, &Wanted::default(), &keep)
+                .expect("written");
+        }
+        let number = |sql: &str| -> i64 {
+            history
+                .0
+                .query_row(sql, [], |it| it.get(0))
+                .expect("a number")
+        };
+        let pages = number("PRAGMA page_count") - number("PRAGMA freelist_count");
+        assert!(pages * number("PRAGMA page_size") <= 1 << 20);
+        assert!(
+            number("SELECT count(*) FROM sample") > 5000,
+            "not more than it must"
+        );
+        assert_eq!(
+            number("SELECT max(at) FROM sample"),
+            60_000,
+            "the newest is kept"
+        );
     }
 }
