@@ -713,7 +713,7 @@ mod tests {
             "not more than it must"
         );
         assert_eq!(
-            number("SELECT max(at) FROM sample"),
+            number("SELECT CAST(max(at) AS INTEGER) FROM sample"),
             60_000,
             "the newest is kept"
         );
