@@ -100,12 +100,16 @@ row '`memory` beside check_swap' '1.5' "$koshu memory available=1%," "$plugins/c
 row '`users` beside check_users' '1.5' "$koshu users count=~:99," "$plugins/check_users -w 99 -c 999"
 row '`file` beside check_file_age' '0.2' "$koshu file /etc/passwd age=9999d," "$plugins/check_file_age -w 999999999 -c 999999999 -f /etc/passwd"
 row '`ping` beside check_ping' '1.1' "$koshu ping 127.0.0.1 count=1" "$plugins/check_ping -H 127.0.0.1 -w 100,20% -c 500,60% -p 1"
+printf "[[check]]\nname = 'a'\ntype = 'users'\n" > "$at/users.toml"
+for number in $(seq 1000); do printf "[[check]]\nname = 'check %s'\ntype = 'users'\n" "$number"; done > "$at/thousand.toml"
+row 'history on beside off, one check' '+2 ms' "$koshu run -c $at/users.toml --state $at/history.db" "$koshu run -c $at/users.toml --state none"
+row 'history on beside off, 1,000 checks' '+20 ms' "$koshu run -c $at/thousand.toml --state $at/thousand.db" "$koshu run -c $at/thousand.toml --state none"
 for count in 50 200; do
   for number in $(seq $count); do
     printf "[[check]]\nname = 'dummy %s'\ntype = 'plugin'\ncommand = ['%s', '0', 'fine']\n" "$number" "$plugins/check_dummy"
   done > "$at/dummies-$count.toml"
   seq $count > "$at/count"
-  RUNS=30 row "$count wrapped check_dummy beside xargs -P10" '1.0' "$koshu run -c $at/dummies-$count.toml" "xargs -a $at/count -P 10 -I{} $plugins/check_dummy 0 fine"
+  RUNS=30 row "$count wrapped check_dummy beside xargs -P10" '1.0' "$koshu run --state none -c $at/dummies-$count.toml" "xargs -a $at/count -P 10 -I{} $plugins/check_dummy 0 fine"
 done
 fast=$(list 1000 "http://127.0.0.1:$http/" "")
 seq 1000 > "$at/thousand"
@@ -116,6 +120,13 @@ RUNS=5 row '200 pages with TLS beside xargs -P10 check_http -S' 'CPU 0.5' "$kosh
 echo
 echo "| what | bound | wall | CPU | peak memory |"
 echo "|---|---|---|---|---|"
+python3 - > "$at/local.toml" <<'END'
+kinds = ["disk'\npath = '/", "process'\nmatch = 'nginx", "load", "memory", "uptime", "users",
+         "file'\npath = '/etc/passwd", "mount'\npath = '/proc", "port'\nforbid = '23", "process'\nargs = 'nginx"]
+for number in range(50):
+    print(f"[[check]]\nname = 'check {number}'\ntype = '{kinds[number % 10]}'")
+END
+alone '50 local checks' '10 ms' "$koshu" run --state none -c "$at/local.toml"
 alone '20 endpoints that never answer, 2 s' '2.2 s' "$koshu" run -c "$(list 20 "http://127.0.0.1:$silence/" "timeout = '2s'")"
 alone '1,000 endpoints that never answer, 2 s' '2.6 s' "$koshu" run -c "$(list 1000 "http://127.0.0.1:$silence/" "timeout = '2s'")"
 alone '200 pages of 0.5 s' '0.65 s' "$koshu" run -c "$(list 200 "http://127.0.0.1:$pages/0.5/" "")"
@@ -132,10 +143,3 @@ alone '100 fast pages' 'linear' "$koshu" run -c "$(list 100 "http://127.0.0.1:$h
 alone '10,000 fast pages' 'linear' "$koshu" run -c "$(list 10000 "http://127.0.0.1:$http/" "")"
 alone 'load and validate 10,000 checks' '0.1 s' "$koshu" validate -c "$(list 10000 "http://127.0.0.1:$http/" "time = '1s,3s'")"
 alone 'one `tcp` check' '6 MiB' "$koshu" tcp "127.0.0.1:$http"
-python3 - > "$at/local.toml" <<'END'
-kinds = ["disk'\npath = '/", "process'\nmatch = 'nginx", "load", "memory", "uptime", "users",
-         "file'\npath = '/etc/passwd", "mount'\npath = '/proc", "port'\nforbid = '23", "process'\nargs = 'nginx"]
-for number in range(50):
-    print(f"[[check]]\nname = 'check {number}'\ntype = '{kinds[number % 10]}'")
-END
-alone '50 local checks' '10 ms' "$koshu" run -c "$at/local.toml"
