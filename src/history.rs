@@ -288,13 +288,14 @@ impl History {
             let mut sample = all.prepare(
                 "INSERT INTO sample (name, metric, at, value) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM sample WHERE name = ?1 AND metric = ?2 AND at > ?3 - ?5)",
             )?;
-            for entry in &report.entries {
+            // An answer of an earlier run has been recorded then.
+            for entry in report.entries.iter().filter(|it| it.age.is_none()) {
                 let name = entry.name.as_str();
-                if wanted.answers.contains(name) && entry.age.is_none() {
+                if wanted.answers.contains(name) {
                     let value = entry.outcome.to_value().to_string();
                     answer.execute(params![name, at, value])?;
                 }
-                if wanted.samples.contains(name) && entry.age.is_none() {
+                if wanted.samples.contains(name) {
                     let metrics = entry.outcome.metrics().iter();
                     for it in metrics.filter(|it| it.value.is_finite()) {
                         sample.execute(params![entry.name, it.label, at, it.value, SAMPLE])?;

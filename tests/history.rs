@@ -409,6 +409,20 @@ fn what_is_looked_at_rarely_tells_its_age() {
 }
 
 #[test]
+fn an_answer_that_is_told_again_is_no_news() {
+    let place = place("every = '1h'", "");
+    place.fails(true);
+    place
+        .run(&["--print", "change"])
+        .has("changed: a: CRITICAL, not seen before");
+    let again = place.run(&["--format", "json"]).json();
+    assert!(again["news"].is_null(), "{again}");
+    if find("sqlite3").is_some() {
+        assert_eq!(place.sql("SELECT count(*) FROM change"), "1");
+    }
+}
+
+#[test]
 fn what_grows_is_told_before_it_is_full() {
     if find("sqlite3").is_none() {
         return;

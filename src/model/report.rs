@@ -174,7 +174,9 @@ impl Report {
     /// What has changed since the run before, what needs a person first: "router-b: CRITICAL, was OK". What is
     /// judged through a group or blocked has no news of its own.
     pub fn news(&self) -> Vec<String> {
-        let news = self.worst_first().filter_map(|it| {
+        // An answer of an earlier run was news then.
+        let fresh = self.worst_first().filter(|it| it.age.is_none());
+        let news = fresh.filter_map(|it| {
             let standing = it.standing.as_ref()?;
             let first = standing.before.is_none() && standing.since == standing.at;
             let word = it.state.word();
