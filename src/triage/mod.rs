@@ -18,7 +18,7 @@ use crate::model::standing::{Confirm, Standing};
 use crate::model::state::State;
 use crate::plan::{self, Job, Pause, Plan};
 use jiff::tz::TimeZone;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 /// What is known of a run besides its outcomes.
@@ -109,10 +109,9 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         let entry = &mut entries[number];
         entry.state = ceiling.map_or(entry.state, |it| at_most(entry.state, it));
     }
-    let names: HashSet<String> = entries.iter().map(|it| it.name.clone()).collect();
     for (entry, tags) in entries.iter_mut().zip(&tags) {
         for pause in &setting.pauses {
-            window::is_over(pause, entry, &names, tags, setting.at);
+            windows.tell_over(pause, entry, tags, setting.at);
         }
     }
     group::tell(&mut entries, first_group, &links);

@@ -45,11 +45,8 @@ impl Windows {
     /// Puts the ceilings of those that match on an entry, and says so where that changes something.
     pub fn apply(&self, entry: &mut Entry, tags: &[String]) {
         for window in &self.now {
-            let meant = |word: &String| {
-                let exact = self.names.contains(word);
-                plan::means(word, exact, &entry.name, tags)
-            };
-            if window.matches.is_empty() || window.matches.iter().any(meant) {
+            let mut words = window.matches.iter();
+            if window.matches.is_empty() || words.any(|it| self.is_meant(it, entry, tags)) {
                 let state = at_most(entry.state, window.at_most);
                 if state != entry.state {
                     entry.remarks.push(window.remark.clone());
@@ -57,6 +54,27 @@ impl Windows {
                 entry.state = state;
             }
         }
+    }
+
+    fn is_meant(&self, word: &str, entry: &Entry, tags: &[String]) -> bool {
+        plan::means(word, self.names.contains(word), &entry.name, tags)
+    }
+
+    /// Says of what still fails that its pause is over.
+    pub fn tell_over(&self, pause: &Pause, entry: &mut Entry, tags: &[String], at: SystemTime) {
+        let Ok(ago) = at.duration_since(pause.until) else {
+            return;
+        };
+        if entry.state == State::Ok || !self.is_meant(&pause.pattern, entry, tags) {
+            return;
+        }
+        let because = match pause.because.as_str() {
+            "" => String::new(),
+            because => format!(" ({because})"),
+        };
+        let ago = quantity::seconds(ago.as_secs_f64().round());
+        let line = format!("its pause{because} ended {ago} ago");
+        entry.outcome.detail(&line);
     }
 }
 
@@ -73,35 +91,6 @@ pub fn paused(pause: &Pause) -> Option<Window> {
         matches: vec![pause.pattern.clone()],
         at_most: State::Ok,
     })
-}
-
-/// Says of what still fails that its pause is over.
-pub fn is_over(
-    pause: &Pause,
-    entry: &mut Entry,
-    names: &HashSet<String>,
-    tags: &[String],
-    at: SystemTime,
-) {
-    let Ok(ago) = at.duration_since(pause.until) else {
-        return;
-    };
-    let meant = plan::means(
-        &pause.pattern,
-        names.contains(&pause.pattern),
-        &entry.name,
-        tags,
-    );
-    if meant && entry.state != State::Ok {
-        let because = match pause.because.as_str() {
-            "" => String::new(),
-            because => format!(" ({because})"),
-        };
-        let ago = quantity::seconds(ago.as_secs_f64().round());
-        entry
-            .outcome
-            .detail(&format!("its pause{because} ended {ago} ago"));
-    }
 }
 
 /// "in maintenance until Sun 04:00 (nightly batch)", with the day when it is not today.
