@@ -372,11 +372,7 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
         stop: &stop,
     };
     let due = plan.jobs.iter().filter(|it| !kept.contains_key(&it.name));
-    let due = Plan {
-        jobs: due.cloned().collect(),
-        ..Plan::default()
-    };
-    let mut ran = runner::run(&due, orders);
+    let mut ran = runner::run(due.cloned().collect(), orders);
     // What a check that was cut off has started must not go on without it.
     shared.children.end();
     if watched && begin.elapsed() > QUIET {

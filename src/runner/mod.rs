@@ -1,4 +1,4 @@
-//! Plan → outcomes: a pool of threads whose supervisor owns every deadline and waits for nobody.
+//! Jobs → outcomes: a pool of threads whose supervisor owns every deadline and waits for nobody.
 //!
 //! Workers are added only while none becomes free and the CPU is idle, so that waiting is never serial and work
 //! never stampedes: what waits for sockets and what starts programs have workers of their own. A check that is late is reported by name and its worker
@@ -13,7 +13,7 @@ use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::quantity;
 use crate::model::report::{Looked, Ran};
 use crate::model::state::State;
-use crate::plan::Plan;
+use crate::plan::Job;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -68,8 +68,8 @@ const FEW: usize = 8;
 const STACK: usize = 1 << 20;
 
 /// Runs all jobs. Returns at the deadline at the latest.
-pub fn run(plan: &Plan, mut orders: Orders) -> Ran {
-    let mut supervisor = Supervisor::new(plan, &orders);
+pub fn run(jobs: Vec<Job>, mut orders: Orders) -> Ran {
+    let mut supervisor = Supervisor::new(jobs, &orders);
     let stopped = supervisor.supervise(&mut orders);
     let took = supervisor.begin.elapsed();
     Ran {
@@ -121,18 +121,12 @@ struct Crew {
 }
 
 impl Supervisor {
-    fn new(plan: &Plan, orders: &Orders) -> Supervisor {
+    fn new(jobs: Vec<Job>, orders: &Orders) -> Supervisor {
         let begin = Instant::now();
         let end = begin + orders.deadline;
         let (tell, said) = mpsc::channel();
         let last = begin + orders.deadline.saturating_sub(GRACE + GRACE / 2);
-        let shop = Shop::open(
-            plan.jobs.clone(),
-            orders.run.clone(),
-            orders.at,
-            begin,
-            last,
-        );
+        let shop = Shop::open(jobs, orders.run.clone(), orders.at, begin, last);
         let crew = |lane: Lane| {
             let jobs = shop.queued(lane);
             let most = match (orders.parallel, lane) {
@@ -159,7 +153,7 @@ impl Supervisor {
             before: Vec::new(),
         };
         Supervisor {
-            tasks: plan.jobs.iter().map(|_| task()).collect(),
+            tasks: shop.jobs.iter().map(|_| task()).collect(),
             shop: Arc::new(shop),
             begin,
             end,
@@ -467,7 +461,7 @@ const FEWEST: usize = 4;
 mod tests {
     use super::*;
     use crate::check::{Check, Context, TYPES};
-    use crate::plan::{Job, Retry};
+    use crate::plan::Retry;
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
@@ -513,13 +507,7 @@ mod tests {
             on_progress: None,
             stop: &|| None,
         };
-        run(
-            &Plan {
-                jobs,
-                ..Plan::default()
-            },
-            orders,
-        )
+        run(jobs, orders)
     }
 
     #[test]
