@@ -175,7 +175,13 @@ pub struct Options {
     /// How to write the answer [default: human on a terminal, else nagios]
     #[arg(long, value_name = "FORMAT", value_parser = formats())]
     pub format: Option<String>,
-    /// The exit code: state (0 to 3), zero, or fail-on=STATE (1 at or above it) [default: state for nagios and human, else zero]
+    /// What this machine is called in the answer, as the monitoring system knows it [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Deliver the results there, too; can be repeated: file:PATH, nagios:PATH, tcp://HOST (Xymon), zabbix://HOST or PRESET+https://HOST, with host=, on=change, timeout=, format=, ttl= or ca= behind a question mark. See koshu-engines(7)
+    #[arg(long, value_name = "URL")]
+    pub to: Vec<String>,
+    /// The exit code: state (0 to 3), zero, or fail-on=STATE (1 at or above it) [default: state for nagios, human, junit and tap, else zero]
     #[arg(long, value_name = "POLICY")]
     pub exit: Option<Exit>,
     /// The limit of the whole run, below Nagios' and Icinga's 60 s

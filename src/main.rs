@@ -9,6 +9,7 @@
 mod check;
 mod cli;
 mod config;
+mod deliver;
 mod discover;
 mod dropin;
 mod format;
@@ -98,8 +99,8 @@ fn usage(error: &clap::Error) -> u8 {
     }
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
     let failure = Failure {
-        text: first.trim_start_matches("error: ").to_owned(),
         details: rest.trim_start().to_owned(),
+        ..failure(first.trim_start_matches("error: "))
     };
     fail(&failure, &format::FORMATS[0])
 }
@@ -205,11 +206,24 @@ fn one(ad_hoc: &AdHoc) -> u8 {
     }
 }
 
-/// Runs a plan and prints the report.
-fn execute(plan: Plan, env: check::Env, options: &Options, setting: Setting) -> u8 {
+/// Runs a plan, delivers the report and prints it.
+fn execute(mut plan: Plan, env: check::Env, options: &Options, mut setting: Setting) -> u8 {
     let format = format(options);
     let style = style(options, &env);
-    let report = run(plan, env, &setting);
+    for url in &options.to {
+        let base = std::env::current_dir().unwrap_or_default();
+        match deliver::Keys::of(url).destination(base) {
+            Ok(destination) => plan.to.push(destination),
+            Err((_, text)) => return refuse(&format!("--to: {text}"), options),
+        }
+    }
+    if plan.to.iter().any(|it| it.on == deliver::On::Change) {
+        setting.records = Records::Always;
+    }
+    setting.output = (format, style);
+    // Whoever is told of the run is told its state, unless another policy was asked for.
+    let told = options.exit.unwrap_or(Exit::State);
+    let report = run(plan, env, &setting, &|report| told.code(report.state()));
     let default = match format.exits_with_state {
         true => Exit::State,
         false => Exit::Zero,
@@ -246,15 +260,17 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
             let setting = Setting {
                 deadline: job.timeout * 2,
                 parallel: None,
+                host: None,
                 origin: None,
                 state: None,
                 records: Records::IfNeeded,
+                output: (&format::FORMATS[0], Style::default()),
             };
             let plan = Plan {
                 jobs: vec![job],
                 ..Plan::default()
             };
-            let report = run(plan, env(), &setting);
+            let report = run(plan, env(), &setting, &|it| it.state().code());
             let mut bytes = Vec::new();
             let written = (dropin.write)(&report, &Style::default(), &mut bytes);
             let code = report.state().code();
@@ -272,11 +288,15 @@ const DAY: Duration = Duration::from_secs(86_400);
 struct Setting<'s> {
     deadline: Duration,
     parallel: Option<usize>,
+    /// What this machine is called in the report.
+    host: Option<&'s str>,
     /// Where the list came from, when that is not what was asked for.
     origin: Option<String>,
     /// The file of history.
     state: Option<&'s Path>,
     records: Records,
+    /// The format and style of destinations that name none.
+    output: (&'static Format, Style),
 }
 
 /// Which runs are recorded.
@@ -293,17 +313,25 @@ impl<'s> Setting<'s> {
         Setting {
             deadline: options.deadline.0,
             parallel: options.parallel.map(|it| it as usize),
+            host: options.host.as_deref(),
             origin,
             state: options.history.state.as_deref(),
             records: match options.print {
                 Print::Change => Records::Always,
                 _ => records,
             },
+            output: (&format::FORMATS[0], Style::default()),
         }
     }
 }
 
-fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
+/// Runs a plan, delivers the report and records it; `told` is the exit code that destinations are told.
+fn run(
+    mut plan: Plan,
+    env: check::Env,
+    setting: &Setting,
+    told_code: &dyn Fn(&Report) -> u8,
+) -> Report {
     let at = SystemTime::now();
     let needs = |job: &plan::Job| {
         job.check.remembers()
@@ -328,7 +356,12 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
     let past = history
         .as_ref()
         .map_err(String::clone)
-        .and_then(|(history, _)| history.standings(plan.names()).map_err(told));
+        .and_then(|(history, _)| {
+            let names = plan.names().chain([deliver::NAME]);
+            history.standings(names).map_err(told)
+        });
+    let delivered = past.as_ref().ok();
+    let delivered = delivered.and_then(|it| it.get(deliver::NAME).cloned());
     // What ended a day ago is worth a word while it still fails.
     let recently = at.checked_sub(DAY).unwrap_or(at);
     let pauses = history
@@ -350,7 +383,7 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
     });
     let samples = samples.collect();
     let retention = plan.retention;
-    let host = env.host.clone();
+    let host = setting.host.unwrap_or(&env.host).to_owned();
     let signal = signals();
     let stop = move || match signal.load(Ordering::Relaxed) {
         0 => None,
@@ -371,6 +404,10 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
         on_progress: watched.then_some(&mut show),
         stop: &stop,
     };
+    let to = std::mem::take(&mut plan.to);
+    // It only tells two runs apart, so that a machine without random numbers still delivers.
+    let run_id = deliver::run_id().unwrap_or_default();
+    deliver::begin(&to, &run_id, &shared, at);
     let due = plan.jobs.iter().filter(|it| !kept.contains_key(&it.name));
     let mut ran = runner::run(due.cloned().collect(), orders);
     // What a check that was cut off has started must not go on without it.
@@ -406,7 +443,26 @@ fn run(plan: Plan, env: check::Env, setting: &Setting) -> Report {
             past,
         },
     );
-    // Recorded before it is told, so that nothing is told that was not.
+    if !to.is_empty() {
+        let failed = delivered.as_ref().is_some_and(|it| it.state != State::Ok);
+        let parcel = deliver::Parcel {
+            report: Arc::new(report.clone()),
+            code: told_code(&report),
+            format: setting.output.0,
+            style: setting.output.1,
+            again: failed,
+            run_id,
+        };
+        let outcome = match deliver::deliver(&to, &parcel, &shared) {
+            None if failed => Some(deliver::recovered(&to)),
+            outcome => outcome,
+        };
+        if let Some(outcome) = outcome {
+            triage::add(&mut report, deliver::NAME, outcome, delivered.as_ref());
+        }
+    }
+    // Recorded before it is printed, so that nothing is printed that was not; and after it is delivered, so that a
+    // change that nobody was told of is one in the next run, too.
     if let Ok((history, said)) = &mut history {
         let wanted = Wanted {
             samples: foretold.iter().map(String::as_str).collect(),
@@ -609,15 +665,20 @@ fn signals() -> Arc<AtomicUsize> {
 
 fn env() -> check::Env {
     let text = |it: std::ffi::OsString| it.to_string_lossy().into_owned();
-    let host = rustix::system::uname();
     check::Env {
         vars: std::env::vars_os()
             .map(|(name, value)| (text(name), text(value)))
             .collect(),
-        host: host.nodename().to_string_lossy().into_owned(),
+        host: host(),
         exe: PathBuf::from("/proc/self/exe"),
         roots: roots(),
     }
+}
+
+/// The name of this machine.
+fn host() -> String {
+    let names = rustix::system::uname();
+    names.nodename().to_string_lossy().into_owned()
 }
 
 /// Where /proc and /sys of the machine are to be looked at, which a container may have elsewhere.
@@ -652,11 +713,14 @@ fn style(options: &Options, env: &check::Env) -> Style {
         colour: terminal && !plain && env.var("TERM") != Some("dumb"),
         max_bytes: options.max_bytes as usize,
         news: options.print == Print::Change,
+        ttl: None,
     }
 }
 
 fn failure(text: &str) -> Failure {
     Failure {
+        host: host(),
+        at: SystemTime::now(),
         text: text.to_owned(),
         details: String::new(),
     }
@@ -672,8 +736,8 @@ fn wrong(mistakes: &Mistakes, options: &Options) -> u8 {
 
 fn told(mistakes: &Mistakes) -> Failure {
     Failure {
-        text: mistakes.headline(),
         details: mistakes.to_string(),
+        ..failure(&mistakes.headline())
     }
 }
 
@@ -687,7 +751,7 @@ fn tell(text: Result<String, Mistakes>) -> u8 {
 fn fail(failure: &Failure, format: &Format) -> u8 {
     let mut bytes = Vec::new();
     // A vector takes everything.
-    let _ = (format.fail)(failure, &Style::default(), &mut bytes);
+    let _ = (format.fail)(format, failure, &mut bytes);
     print(&bytes, State::Unknown.code())
 }
 

@@ -1,6 +1,7 @@
 //! What is to be run: jobs, which of them run this time, and how they hang together.
 
 use crate::check::{Check, Type};
+use crate::deliver::Destination;
 use crate::model::calendar::When;
 use crate::model::limits::{Limits, Until, Up};
 use crate::model::name;
@@ -115,6 +116,8 @@ pub struct Plan {
     pub jobs: Vec<Job>,
     pub groups: Vec<Group>,
     pub windows: Vec<Window>,
+    /// Where results go besides stdout.
+    pub to: Vec<Destination>,
     pub retention: Retention,
 }
 

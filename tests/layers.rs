@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "dropin", "runner", "discover"],
     &["triage", "history"],
     &["plan"],
+    &["deliver"],
     &["check"],
     &["host"],
     &["net", "format"],

@@ -3,6 +3,8 @@
 use crate::check::{self, Check, TYPES, Type, plugin};
 use crate::config::mistake::Mistake;
 use crate::config::{Common, Source, TIMEOUT, tables};
+use crate::deliver;
+use crate::format::passive;
 use crate::model::name;
 use crate::model::outcome::LATE;
 use crate::model::secret::{is_named_secret, is_secret_key};
@@ -17,7 +19,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 /// A key with the value and the places of both.
-type Pair<'s> = (Spanned<std::borrow::Cow<'s, str>>, Spanned<DeValue<'s>>);
+type Pair<'s> = (Key<'s>, Spanned<DeValue<'s>>);
+type Key<'s> = Spanned<std::borrow::Cow<'s, str>>;
+
+/// Names that no check may have.
+const RESERVED: [&str; 2] = [passive::SUMMARY, deliver::NAME];
 
 #[derive(Default)]
 pub struct Reader<'l> {
@@ -54,20 +60,22 @@ impl<'l> Reader<'l> {
         for (key, value) in root {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("defaults", DeValue::Table(_)) => defaults = self.defaults(source, value),
-                ("check" | "group" | "window", DeValue::Array(_)) => {
+                ("check" | "group" | "to" | "window", DeValue::Array(_)) => {
                     lists.push((key.into_inner(), value));
                 }
-                (word @ ("check" | "group" | "window"), DeValue::Table(_)) => self.mistakes.push(
-                    Mistake::at(source, key.span(), &format!("`{word}` is a list of tables"))
-                        .help(&format!("write [[{word}]] with two brackets")),
-                ),
+                (word @ ("check" | "group" | "to" | "window"), DeValue::Table(_)) => {
+                    self.mistakes.push(
+                        Mistake::at(source, key.span(), &format!("`{word}` is a list of tables"))
+                            .help(&format!("write [[{word}]] with two brackets")),
+                    )
+                }
                 ("history", DeValue::Table(_)) => {
                     if let Some((keys, _)) = self.table::<tables::History>(source, "history", value)
                     {
                         self.plan.retention = keys.retention();
                     }
                 }
-                ("defaults" | "check" | "group" | "history" | "window", other) => {
+                ("defaults" | "check" | "group" | "history" | "to" | "window", other) => {
                     let kind = other.type_str();
                     let message = format!("expected a table, found {kind}");
                     self.mistakes
@@ -75,8 +83,8 @@ impl<'l> Reader<'l> {
                 }
                 (word, _) => {
                     let message = format!("unknown table or key `{}`", text::clean(word));
-                    let near =
-                        name::nearest(word, ["check", "defaults", "group", "history", "window"]);
+                    let tables = ["check", "defaults", "group", "history", "to", "window"];
+                    let near = name::nearest(word, tables);
                     self.mistakes
                         .push(Mistake::at(source, key.span(), &message).nearest(near));
                 }
@@ -90,6 +98,7 @@ impl<'l> Reader<'l> {
                 match word.as_ref() {
                     "check" => self.check(source, &defaults, item),
                     "group" => self.group(source, item),
+                    "to" => self.to(source, item),
                     _ => self.window(source, item),
                 }
             }
@@ -173,6 +182,24 @@ impl<'l> Reader<'l> {
                     ..window
                 });
             }
+        }
+    }
+
+    fn to(&mut self, source: &'l Source, item: Spanned<DeValue>) {
+        if let DeValue::Table(table) = item.get_ref() {
+            literal_secrets(table, &mut |key| {
+                self.secrets.push((source, key.to_owned()))
+            });
+        }
+        let Some((keys, places)) = self.table::<deliver::Keys>(source, "to", item) else {
+            return;
+        };
+        let place = |key: &str| places.get(key).unwrap_or(&places[""]).clone();
+        match keys.destination(source.base.clone()) {
+            Err((key, message)) => self
+                .mistakes
+                .push(Mistake::at(source, place(key), &message).key(key)),
+            Ok(destination) => self.plan.to.push(destination),
         }
     }
 
@@ -377,7 +404,7 @@ impl<'l> Reader<'l> {
                 }
             }
         }
-        literal_secrets(&own, &mut |key| {
+        literal_secrets(own.iter().map(|it| (&it.0, &it.1)), &mut |key| {
             self.secrets.push((source, key.to_owned()));
         });
         let codes: Vec<&str> = kind.codes().map(|it| it.code).collect();
@@ -480,6 +507,12 @@ impl<'l> Reader<'l> {
             self.mistakes
                 .push(Mistake::at(source, place("name"), "a name cannot be empty"));
             return false;
+        }
+        if RESERVED.contains(&name) {
+            let message = format!("`{name}` is what koshu itself is called in results");
+            let help = "give it another `name`";
+            self.mistakes
+                .push(Mistake::at(source, place("name"), &message).help(help));
         }
         if name::label(label) != label || label.is_empty() {
             let message = format!("a label has only characters of [A-Za-z0-9_.-], not {label:?}");
@@ -587,7 +620,7 @@ impl<'l> Reader<'l> {
 
 /// Finds strings under keys that are called secret, in a table and the tables in it.
 fn literal_secrets<'k, 's: 'k>(
-    pairs: impl IntoIterator<Item = &'k Pair<'s>>,
+    pairs: impl IntoIterator<Item = (&'k Key<'s>, &'k Spanned<DeValue<'s>>)>,
     found: &mut dyn FnMut(&str),
 ) {
     for (key, value) in pairs {

@@ -16,10 +16,14 @@ pub fn text(report: &Report, most: usize) -> String {
         .filter(|it| it.outcome.line().contains(stopped.as_str()))
         .count();
     let total = report.entries.len();
-    text::fit(
-        &format!("{stopped}; {} of {total} checks had answered", total - open),
-        most,
-    )
+    let answered = total - open;
+    match total {
+        0 => text::fit(stopped, most),
+        _ => text::fit(
+            &format!("{stopped}; {answered} of {total} checks had answered"),
+            most,
+        ),
+    }
 }
 
 fn of_entries(report: &Report, most: usize) -> String {

@@ -1,7 +1,7 @@
 //! A table for people: worst first, columns that line up in any script, what to do next.
 
 use crate::format::nagios::{changes, to_do};
-use crate::format::{Failure, Style};
+use crate::format::{Failure, Format, Style};
 use crate::model::outcome::Table;
 use crate::model::quantity;
 use crate::model::report::{Entry, Report};
@@ -84,13 +84,8 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-pub fn fail(failure: &Failure, style: &Style, to: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        to,
-        "{} - {}",
-        painted(State::Unknown, style, 0),
-        failure.text
-    )?;
+pub fn fail(_: &Format, failure: &Failure, to: &mut dyn Write) -> io::Result<()> {
+    writeln!(to, "{} - {}", State::Unknown.word(), failure.text)?;
     write!(to, "{}", failure.details)
 }
 

@@ -1,6 +1,6 @@
 //! One JSON document with everything; its schema is printed by `koshu schema report`.
 
-use crate::format::{Failure, Style};
+use crate::format::{Failure, Format, Style};
 use crate::model::metric::Metric;
 use crate::model::report::{Entry, Part, Report};
 use crate::model::state::State;
@@ -131,7 +131,7 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
     writeln!(to)
 }
 
-pub fn fail(failure: &Failure, _: &Style, to: &mut dyn Write) -> io::Result<()> {
+pub fn fail(_: &Format, failure: &Failure, to: &mut dyn Write) -> io::Result<()> {
     let document = Document {
         version: 1,
         host: None,

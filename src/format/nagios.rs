@@ -1,16 +1,16 @@
 //! The output of a Nagios plugin: state and cause on the first line, perfdata once after the only `|`.
 
-use crate::format::{Failure, Style, headline};
+use crate::format::{Failure, Format, Style, headline};
 use crate::model::metric::Metric;
 use crate::model::quantity::Unit;
-use crate::model::report::{Entry, Report};
+use crate::model::report::{Entry, KOSHU, Report};
 use crate::model::state::State;
 use crate::model::text;
 use std::collections::HashSet;
 use std::io::{self, Write};
 
 /// The most bytes of the first line's text, which status pages and SMS show (integrations of old engines).
-const TEXT: usize = 255;
+pub const TEXT: usize = 255;
 /// The most bytes of the first line with perfdata, which NRPE version 2 carries.
 const LINE: usize = 1023;
 /// The most bytes of any line below the first.
@@ -53,7 +53,7 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-pub fn fail(failure: &Failure, _: &Style, to: &mut dyn Write) -> io::Result<()> {
+pub fn fail(_: &Format, failure: &Failure, to: &mut dyn Write) -> io::Result<()> {
     let state = State::Unknown.word();
     writeln!(
         to,
@@ -73,7 +73,7 @@ pub fn changes(report: &Report) -> Vec<String> {
 }
 
 /// The lines below the first: every check that matters, with its details where all of them fit.
-fn body(report: &Report, room: usize) -> Vec<String> {
+pub fn body(report: &Report, room: usize) -> Vec<String> {
     let single = report.entries.len() == 1;
     let bad: Vec<&Entry> = report
         .worst_first()
@@ -99,7 +99,7 @@ fn size(blocks: &[Vec<String>]) -> usize {
 }
 
 /// As many lines as fit, the others counted.
-fn within(lines: Vec<String>, room: usize) -> Vec<String> {
+pub fn within(lines: Vec<String>, room: usize) -> Vec<String> {
     let more = |count: usize| format!("and {count} more lines");
     let mut kept = Vec::new();
     let mut used = more(lines.len()).len() + 1;
@@ -116,6 +116,11 @@ fn within(lines: Vec<String>, room: usize) -> Vec<String> {
         kept.push(more(hidden));
     }
     kept
+}
+
+/// What there is to say of one check below its own line.
+pub fn below(entry: &Entry) -> Vec<String> {
+    lines(entry, true, usize::MAX)
 }
 
 /// What there is to say of one check, with at most so many details.
@@ -174,7 +179,9 @@ fn perfdata(report: &Report, style: &Style) -> (String, usize) {
         most if most > Style::MAX_BYTES => most / 2,
         most => (LINE - TEXT - 3).min(most.saturating_sub(TEXT + 3)),
     };
-    let single = report.entries.len() == 1;
+    // That something was not delivered must not give the metrics of the only check other labels.
+    let checks = report.entries.iter().filter(|it| it.kind != KOSHU);
+    let single = checks.count() == 1;
     let prefix = |entry: &Entry| match single {
         true => String::new(),
         false => format!("{}.", entry.label),

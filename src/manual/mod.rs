@@ -5,6 +5,7 @@ pub mod schema;
 
 use crate::check::{TYPES, Type};
 use crate::config::Source;
+use crate::deliver;
 use crate::model::name;
 use crate::model::outcome::{Code, LATE};
 use crate::plan::Plan;
@@ -103,11 +104,20 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
         let about = table["description"].as_str().unwrap_or_default();
         let mut text = format!("{name}, a table: {about}\n\nKeys:\n\n");
         write_keys(&mut text, &keys_of(&table));
+        if name == "to" {
+            text.push_str("\nPresets:\n\n");
+            for preset in deliver::PRESETS {
+                let _ = writeln!(text, "  {:<14}{}", preset.name, preset.about);
+            }
+        }
         return Ok(text);
     }
-    let findings: Vec<(&Type, &Code)> = TYPES
+    let of_types = TYPES
         .iter()
-        .flat_map(|kind| kind.codes().map(move |code| (*kind, code)))
+        .flat_map(|kind| kind.codes().map(move |code| (kind.name, code)));
+    let of_koshu = deliver::CODES.iter().map(|code| (deliver::NAME, code));
+    let findings: Vec<(&str, &Code)> = of_types
+        .chain(of_koshu)
         .filter(|(_, code)| code.code == topic)
         .collect();
     if topic == LATE {
@@ -128,7 +138,7 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
         }
         told.push(code.meaning);
         let same = findings.iter().filter(|it| it.1.meaning == code.meaning);
-        let types: Vec<&str> = same.map(|it| it.0.name).collect();
+        let types: Vec<&str> = same.map(|it| it.0).collect();
         let _ = write!(
             text,
             "\n  {}\n\n  types    {}\n  state    {}\n",
@@ -136,6 +146,9 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
             types.join(", "),
             code.state
         );
+    }
+    if deliver::CODES.iter().any(|it| it.code == topic) {
+        return Ok(text);
     }
     let other = match findings.iter().any(|it| it.1.state.starts_with("WARNING")) {
         true => "ok",
@@ -157,7 +170,7 @@ fn overview() -> String {
     }
     text.push_str("\nKeys of every check, also in [defaults] but for name, label and type:\n\n");
     write_keys(&mut text, &keys_of(&schema::common()));
-    text.push_str("\nOther tables: koshu explain group, window or history\n");
+    text.push_str("\nOther tables: koshu explain group, window, to or history\n");
     text
 }
 

@@ -3,6 +3,7 @@
 use crate::check::TYPES;
 use crate::config::Common;
 use crate::config::tables::{Group, History, Window};
+use crate::deliver::Keys;
 use crate::format::json::Document;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -15,12 +16,13 @@ pub fn common() -> Value {
 }
 
 /// The schemas of the tables besides checks, by their names.
-pub fn tables() -> [(&'static str, Value); 3] {
+pub fn tables() -> [(&'static str, Value); 4] {
     let settings = SchemaSettings::draft07().with(|it| it.inline_subschemas = true);
     let of = || settings.clone().into_generator();
     [
         ("group", of().into_root_schema_for::<Group>().to_value()),
         ("window", of().into_root_schema_for::<Window>().to_value()),
+        ("to", of().into_root_schema_for::<Keys>().to_value()),
         ("history", of().into_root_schema_for::<History>().to_value()),
     ]
 }

@@ -25,6 +25,9 @@ pub struct Ran {
     pub stopped: Option<String>,
 }
 
+/// The type of what koshu says of itself, which is no check.
+pub const KOSHU: &str = "koshu";
+
 /// One check's outcome with its name and what a person needs to act on it.
 #[derive(Clone, Debug)]
 pub struct Entry {

@@ -134,71 +134,131 @@ pub struct Response {
     pub peer: Option<Peer>,
 }
 
-/// Sends one request and reads the response, of its body at most `limit` bytes.
+/// A request as texts.
+pub struct Request<'r> {
+    pub method: &'r str,
+    pub url: &'r str,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
+/// Sends requests to one server, over one connection where the server keeps it.
+pub struct Session {
+    agent: ureq::Agent,
+    trace: Arc<Mutex<Trace>>,
+}
+
+impl Session {
+    /// A session that keeps at most so many connections from one request to the next.
+    pub fn new(reach: &Reach, kept: usize) -> Session {
+        let trace = Arc::new(Mutex::new(Trace::default()));
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_connections(kept)
+            .max_idle_connections_per_host(kept)
+            .allow_non_standard_methods(true)
+            .user_agent(concat!("koshu/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .input_buffer_size(16 << 10)
+            .output_buffer_size(4 << 10)
+            .build();
+        let dialler = Dialler {
+            reach: reach.clone(),
+            trace: trace.clone(),
+            kept: kept > 0,
+        };
+        Session {
+            agent: ureq::Agent::with_parts(config, dialler, Nowhere),
+            trace,
+        }
+    }
+
+    /// Sends one request that is put together from texts.
+    ///
+    /// # Errors
+    /// As [`Session::send`]; Me: what is no request. Nothing of its headers is said, because they hold secrets.
+    pub fn ask(&self, request: &Request, limit: u64) -> Result<Response, Fault> {
+        let mut whole = http::Request::builder()
+            .method(request.method)
+            .uri(request.url);
+        for (name, value) in &request.headers {
+            whole = whole.header(*name, value);
+        }
+        let whole = whole.body(request.body.clone());
+        let whole = whole.map_err(|_| {
+            let text =
+                "the URL, the password or the token has a character that no request may have";
+            Fault::Me(anyhow::anyhow!(text))
+        })?;
+        self.send(whole, limit)
+    }
+
+    /// Sends one request and reads the response, of its body at most `limit` bytes.
+    ///
+    /// # Errors
+    /// For everything that is no HTTP response.
+    pub fn send(&self, request: http::Request<Vec<u8>>, limit: u64) -> Result<Response, Fault> {
+        let trace = &self.trace;
+        // Who answers on a connection that is kept was said when it was opened.
+        let known = std::mem::take(&mut lock(trace).who);
+        *lock(trace) = Trace {
+            who: match known.is_empty() {
+                true => request.uri().host().unwrap_or_default().to_owned(),
+                false => known,
+            },
+            doing: "sending the request",
+            ..Trace::default()
+        };
+        let result = self.agent.run(request).and_then(|response| {
+            let (parts, body) = response.into_parts();
+            let mut bytes = Vec::new();
+            lock(trace).doing = "reading the body";
+            let mut reader = body.into_with_config().limit(u64::MAX).reader();
+            (&mut reader)
+                .take(limit + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|it| match it.downcast::<ureq::Error>() {
+                    Ok(inner) => inner,
+                    Err(it) => ureq::Error::Io(it),
+                })?;
+            Ok((parts, bytes))
+        });
+        let mut trace = lock(trace);
+        let (parts, mut body) = result.map_err(|error| told(error, &mut trace))?;
+        let cut = body.len() as u64 > limit;
+        body.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        if let (Some(ready), Some(first)) = (trace.ready, trace.first) {
+            trace.phases.first_byte = first - ready;
+            trace.phases.transfer = first.elapsed();
+        }
+        Ok(Response {
+            line: status_line(&trace.heard, parts.status.as_u16()),
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            cut,
+            who: trace.who.clone(),
+            address: trace.address,
+            passed_over: std::mem::take(&mut trace.passed_over),
+            phases: trace.phases,
+            peer: trace.peer.take(),
+        })
+    }
+}
+
+/// Sends one request over a connection of its own.
 ///
 /// # Errors
-/// For everything that is no HTTP response.
+/// As [`Session::send`].
 pub fn exchange(
     request: http::Request<Vec<u8>>,
     reach: &Reach,
     limit: u64,
 ) -> Result<Response, Fault> {
-    let trace = Arc::new(Mutex::new(Trace {
-        who: request.uri().host().unwrap_or_default().to_owned(),
-        doing: "sending the request",
-        ..Trace::default()
-    }));
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .proxy(None)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .max_idle_connections(0)
-        .allow_non_standard_methods(true)
-        .user_agent(concat!("koshu/", env!("CARGO_PKG_VERSION")))
-        .accept_encoding("identity")
-        .input_buffer_size(16 << 10)
-        .output_buffer_size(4 << 10)
-        .build();
-    let dialler = Dialler {
-        reach: reach.clone(),
-        trace: trace.clone(),
-    };
-    let agent = ureq::Agent::with_parts(config, dialler, Nowhere);
-    let result = agent.run(request).and_then(|response| {
-        let (parts, body) = response.into_parts();
-        let mut bytes = Vec::new();
-        lock(&trace).doing = "reading the body";
-        let mut reader = body.into_with_config().limit(u64::MAX).reader();
-        (&mut reader)
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|it| match it.downcast::<ureq::Error>() {
-                Ok(inner) => inner,
-                Err(it) => ureq::Error::Io(it),
-            })?;
-        Ok((parts, bytes))
-    });
-    let mut trace = lock(&trace);
-    let (parts, mut body) = result.map_err(|error| told(error, &mut trace))?;
-    let cut = body.len() as u64 > limit;
-    body.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    if let (Some(ready), Some(first)) = (trace.ready, trace.first) {
-        trace.phases.first_byte = first - ready;
-        trace.phases.transfer = first.elapsed();
-    }
-    Ok(Response {
-        line: status_line(&trace.heard, parts.status.as_u16()),
-        status: parts.status,
-        headers: parts.headers,
-        body,
-        cut,
-        who: trace.who.clone(),
-        address: trace.address,
-        passed_over: std::mem::take(&mut trace.passed_over),
-        phases: trace.phases,
-        peer: trace.peer.take(),
-    })
+    Session::new(reach, 0).send(request, limit)
 }
 
 /// Asks for one document.
@@ -272,6 +332,8 @@ impl Resolver for Nowhere {
 struct Dialler {
     reach: Reach,
     trace: Arc<Mutex<Trace>>,
+    /// Whether a connection may be used again.
+    kept: bool,
 }
 
 impl std::fmt::Debug for Dialler {
@@ -300,6 +362,7 @@ impl Connector for Dialler {
                         config.output_buffer_size(),
                     ),
                     absolute: self.absolute(details.uri),
+                    kept: self.kept,
                 }))
             }
             Err(fault) => {
@@ -447,6 +510,7 @@ struct Wire {
     buffers: LazyBuffers,
     /// What to put before the path of the request line, once.
     absolute: Option<String>,
+    kept: bool,
 }
 
 impl std::fmt::Debug for Wire {
@@ -493,8 +557,8 @@ impl Transport for Wire {
     }
 
     fn is_open(&mut self) -> bool {
-        // Connections are never kept, so nobody has to know.
-        false
+        // A server that has hung up since is noticed by whoever sends the next request.
+        self.kept
     }
 
     fn is_tls(&self) -> bool {

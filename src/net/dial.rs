@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -198,6 +198,17 @@ impl Stream {
         match &self.socket {
             Socket::Tcp(socket) => socket.local_addr().ok().zip(socket.peer_addr().ok()),
             Socket::Unix(_) => None,
+        }
+    }
+
+    /// Says that nothing more will be written.
+    ///
+    /// # Errors
+    /// When the peer has gone.
+    pub fn end(&self) -> io::Result<()> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Socket::Unix(socket) => socket.shutdown(Shutdown::Write),
         }
     }
 

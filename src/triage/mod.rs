@@ -11,9 +11,9 @@ mod window;
 
 use crate::model::forecast::Samples;
 use crate::model::limits::Judges;
-use crate::model::outcome::FULL_IN;
+use crate::model::outcome::{FULL_IN, Outcome};
 use crate::model::quantity;
-use crate::model::report::{Entry, Looked, Part, Ran, Report};
+use crate::model::report::{Entry, KOSHU, Looked, Part, Ran, Report};
 use crate::model::standing::{Confirm, Standing};
 use crate::model::state::State;
 use crate::plan::{self, Job, Pause, Plan};
@@ -129,6 +129,33 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         origin: setting.origin,
         stopped: ran.stopped,
     }
+}
+
+/// Adds what koshu has to say of itself after the run, and how that stands.
+pub fn add(report: &mut Report, name: &str, outcome: Outcome, past: Option<&Standing>) {
+    let mut entry = Entry {
+        name: name.to_owned(),
+        label: name.to_owned(),
+        kind: KOSHU,
+        usual_metrics: &[],
+        state: outcome.state(),
+        part: Part::Own,
+        remarks: Vec::new(),
+        behind: Vec::new(),
+        standing: None,
+        was: None,
+        outcome,
+        took: Duration::ZERO,
+        age: None,
+        owner: None,
+        action: None,
+        runbook: None,
+    };
+    if report.entries.iter().any(|it| it.standing.is_some()) {
+        stand(&mut entry, past, report.at);
+    }
+    report.entries.push(entry);
+    report.order = order::worst_first(&report.entries);
 }
 
 fn entry((job, looked): (Job, Looked)) -> Entry {

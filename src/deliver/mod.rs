@@ -1,0 +1,199 @@
+//! Results → destinations: files, Nagios' spool or pipe, Xymon, Zabbix, and whatever takes HTTP; all at once, each
+//! with a deadline of its own, and never changing what a check says.
+
+mod http;
+mod local;
+mod preset;
+mod target;
+mod wire;
+
+pub use preset::PRESETS;
+pub use target::{Destination, Keys};
+
+use crate::check::{Context, Previous, Run};
+use crate::format::passive;
+use crate::format::{Format, Style};
+use crate::model::outcome::{Code, Outcome, code};
+use crate::model::quantity;
+use crate::model::report::Report;
+use crate::model::state::State;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+use target::Way;
+
+/// The name of the result that tells how delivering went; no check may be called so.
+pub const NAME: &str = "koshu-delivery";
+
+/// What delivering can find.
+pub const CODES: &[Code] = &[code(
+    "not-delivered",
+    "WARNING",
+    "A destination did not take the results, or only some of them: the text says which and why. The results themselves are in the answer all the same.",
+)];
+
+/// When a result is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum On {
+    /// After every run.
+    Always,
+    /// When it is another than in the run before, or could not be delivered then.
+    Change,
+}
+
+/// How long a destination may take when it says nothing of it.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How the results of a run are to be delivered.
+#[derive(Clone)]
+pub struct Parcel {
+    pub report: Arc<Report>,
+    /// The exit code of the run.
+    pub code: u8,
+    /// The format of destinations that name none, and its style.
+    pub format: &'static Format,
+    pub style: Style,
+    /// Whether what has not changed is due, too, because something was not delivered in the run before.
+    pub again: bool,
+    /// Names the run where its beginning and its end are told apart: a UUID (RFC 9562).
+    pub run_id: String,
+}
+
+/// Tells those destinations that want to know that a run begins.
+pub fn begin(to: &[Destination], run_id: &str, run: &Arc<Run>, now: SystemTime) {
+    for it in to {
+        if let Way::Http(preset, base) = &it.way
+            && let Some(path) = preset.start
+        {
+            let (preset, base, run_id) = (*preset, base.clone(), run_id.to_owned());
+            let (to, cx) = (it.clone(), context(it, run, now));
+            // Whether it is heard is seen when the results are delivered.
+            let _ = spawn(move || drop(http::start(&to, (preset, &base, path), &run_id, &cx)));
+        }
+    }
+}
+
+/// Delivers to all destinations at once. None when all of it was taken.
+pub fn deliver(to: &[Destination], parcel: &Parcel, run: &Arc<Run>) -> Option<Outcome> {
+    let (done, results) = mpsc::channel();
+    let begin = Instant::now();
+    for (number, it) in to.iter().enumerate() {
+        let (it, parcel, done) = (it.clone(), parcel.clone(), done.clone());
+        let cx = context(&it, run, parcel.report.at);
+        let started = spawn(move || {
+            // Whoever waits may have gone.
+            let _ = done.send((number, one(&it, &parcel, &cx)));
+        });
+        if let Err(error) = started {
+            return Some(failed(&[format!("nothing was delivered: {error}")]));
+        }
+    }
+    drop(done);
+    let mut said: Vec<Option<Result<(), String>>> = vec![None; to.len()];
+    let last = to.iter().map(|it| it.timeout).max().unwrap_or_default();
+    // A destination keeps its deadline by itself; what hangs in the kernel is not waited for.
+    let end = begin + last + Duration::from_millis(200);
+    while let Ok((number, result)) =
+        results.recv_timeout(end.saturating_duration_since(Instant::now()))
+    {
+        said[number] = Some(result);
+    }
+    let faults = to.iter().zip(said).filter_map(|(it, said)| {
+        let late = || {
+            let limit = quantity::seconds(it.timeout.as_secs_f64());
+            format!("did not take it within {limit}")
+        };
+        let fault = said.unwrap_or_else(|| Err(late())).err()?;
+        Some(format!("{}: {fault}", it.name))
+    });
+    let faults: Vec<String> = faults.collect();
+    (!faults.is_empty()).then(|| failed(&faults))
+}
+
+/// What is said when something that was not delivered in the run before is delivered again.
+pub fn recovered(to: &[Destination]) -> Outcome {
+    let names: Vec<&str> = to.iter().map(|it| it.name.as_str()).collect();
+    Outcome::new(&format!("delivered again to {}", names.join(", ")))
+}
+
+fn failed(faults: &[String]) -> Outcome {
+    let mut outcome = Outcome::default();
+    for fault in faults {
+        outcome.find("not-delivered", State::Warning, fault);
+    }
+    outcome
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) -> std::io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new()
+        .name("deliver".to_owned())
+        .spawn(work)
+}
+
+fn context(to: &Destination, run: &Arc<Run>, now: SystemTime) -> Context {
+    Context {
+        now,
+        previous: Previous::Never,
+        deadline: Instant::now() + to.timeout,
+        base: to.base.clone(),
+        run: run.clone(),
+    }
+}
+
+/// Delivers to one destination.
+fn one(to: &Destination, parcel: &Parcel, cx: &Context) -> Result<(), String> {
+    let renamed = to.host.as_ref().map(|host| Report {
+        host: host.clone(),
+        ..Report::clone(&parcel.report)
+    });
+    let report: &Report = renamed.as_ref().unwrap_or(&parcel.report);
+    let mut results = passive::all(report);
+    results.retain(|it| to.on == On::Always || parcel.again || it.is_news);
+    if results.is_empty() {
+        return Ok(());
+    }
+    let document = || {
+        let style = Style {
+            ttl: to.ttl,
+            // Escapes are for terminals.
+            colour: false,
+            ..parcel.style
+        };
+        to.format.unwrap_or(parcel.format).bytes(report, &style)
+    };
+    let told = |it: anyhow::Error| format!("{it:#}");
+    match &to.way {
+        Way::File(path) => local::file(&cx.path(path), &document()).map_err(told),
+        Way::Nagios(path) => {
+            local::nagios(&cx.path(path), &report.host, &results, cx).map_err(told)
+        }
+        Way::Tcp(host, port) => {
+            wire::tcp(host, *port, &document(), cx).map_err(|it| it.to_string())
+        }
+        Way::Zabbix(host, port) => wire::zabbix(host, *port, report, &results, cx),
+        Way::Http(preset, base) => http::send(to, (preset, base), parcel, report, &results, cx),
+    }
+}
+
+/// A random UUID (RFC 9562, section 5.4).
+///
+/// # Errors
+/// When this machine has no random numbers.
+pub fn run_id() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    local::random(&mut bytes)?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    Ok(parts.join("-"))
+}

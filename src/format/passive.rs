@@ -1,0 +1,150 @@
+//! What engines that know services take from one run: a summary, and one result for each check and group.
+
+use crate::format::{headline, nagios};
+use crate::model::metric::Metric;
+use crate::model::quantity::Unit;
+use crate::model::report::{Entry, Part, Report};
+use crate::model::state::State;
+use std::time::Duration;
+
+/// The name of the summary; no check may be called so.
+pub const SUMMARY: &str = "koshu";
+
+/// One result as a service has it.
+pub struct Passive<'r> {
+    /// The service's name, which is that of the check.
+    pub name: &'r str,
+    /// The name in `[A-Za-z0-9_.-]`.
+    pub label: &'r str,
+    /// The type of the check, `group`, or `summary`.
+    pub kind: &'r str,
+    /// What is blocked is UNKNOWN: nobody can tell while its cause is down.
+    pub state: State,
+    /// "CRITICAL - 192.0.2.1:22 refused", on one line.
+    pub text: String,
+    /// More lines, none of them empty.
+    pub details: Vec<String>,
+    /// Those that have a value, each label once.
+    pub metrics: Vec<Metric>,
+    pub took: Duration,
+    /// Whether it is another than in the run before; where nobody knows, it is.
+    pub is_news: bool,
+    /// Whether it says nothing of itself, because something that it needs is down.
+    pub is_blocked: bool,
+}
+
+/// The summary and then every check and group, in the order of the list.
+pub fn all(report: &Report) -> Vec<Passive<'_>> {
+    let entries: Vec<Passive> = report.entries.iter().map(of).collect();
+    let is_news = entries.is_empty() || entries.iter().any(|it| it.is_news);
+    let mut all = vec![summary(report, is_news)];
+    all.extend(entries);
+    all
+}
+
+fn summary(report: &Report, is_news: bool) -> Passive<'_> {
+    let state = report.state();
+    let of = |it: State| report.of(it).len();
+    let counts = State::BY_BADNESS.map(|it| (it.word().to_lowercase(), of(it)));
+    let counts = counts
+        .into_iter()
+        .map(|(label, count)| Metric::new(label, count as f64, Unit::None));
+    let time = Metric::new("time", report.took.as_secs_f64(), Unit::Seconds);
+    let mut details = nagios::body(report, usize::MAX);
+    details.extend(report.origin.clone());
+    details.retain(|it| !it.trim().is_empty());
+    Passive {
+        name: SUMMARY,
+        label: SUMMARY,
+        kind: "summary",
+        state,
+        text: line(state, |room| headline::text(report, room)),
+        details,
+        metrics: counts.chain([time]).collect(),
+        took: report.took,
+        is_news,
+        is_blocked: false,
+    }
+}
+
+fn of(entry: &Entry) -> Passive<'_> {
+    let cause = match &entry.part {
+        Part::Blocked(cause) => Some(cause),
+        _ => None,
+    };
+    let state = cause.map_or(entry.state(), |_| State::Unknown);
+    let said = match cause {
+        Some(cause) => format!("blocked by {cause}: {}", entry.line()),
+        None => entry.line(),
+    };
+    let standing = entry.standing.as_ref();
+    let is_news = standing.is_none_or(|it| entry.age.is_none() && it.since == it.at);
+    let mut metrics: Vec<Metric> = Vec::new();
+    for it in entry.outcome.metrics() {
+        // A plugin may print a label twice; most engines refuse the whole result then.
+        if it.value.is_finite() && metrics.iter().all(|other| other.label != it.label) {
+            metrics.push(it.clone());
+        }
+    }
+    let mut details = nagios::below(entry);
+    details.retain(|it| !it.trim().is_empty());
+    Passive {
+        name: &entry.name,
+        label: &entry.label,
+        kind: entry.kind,
+        state,
+        text: line(state, |room| crate::model::text::fit(&said, room)),
+        details,
+        metrics,
+        took: entry.took,
+        is_news,
+        is_blocked: cause.is_some(),
+    }
+}
+
+/// The state word and a text for the room that is left beside it.
+fn line(state: State, text: impl Fn(usize) -> String) -> String {
+    let word = state.word();
+    format!("{word} - {}", text(nagios::TEXT - word.len() - 3))
+}
+
+impl Passive<'_> {
+    /// Text, perfdata and details as a plugin prints them, in at most `most` bytes: whole items and lines, what
+    /// does not fit counted.
+    pub fn output(&self, most: usize) -> String {
+        let mut first = self.text.clone();
+        let mut left_out = 0;
+        let mut bar = " | ";
+        for item in self.perfdata() {
+            // Room is kept to say that there is more.
+            match first.len() + bar.len() + item.len() + 80 <= most {
+                true => {
+                    first.push_str(bar);
+                    first.push_str(&item);
+                    bar = " ";
+                }
+                false => left_out += 1,
+            }
+        }
+        let mut lines = self.details.clone();
+        if left_out > 0 {
+            lines.insert(0, format!("perfdata: {left_out} metrics do not fit"));
+        }
+        let lines = nagios::within(lines, most.saturating_sub(first.len() + 1));
+        lines.iter().fold(first, |text, line| text + "\n" + line)
+    }
+
+    /// Text and details alone, as [`Passive::output`].
+    pub fn long_text(&self, most: usize) -> String {
+        let room = most.saturating_sub(self.text.len() + 1);
+        let lines = nagios::within(self.details.clone(), room);
+        lines
+            .iter()
+            .fold(self.text.clone(), |text, line| text + "\n" + line)
+    }
+
+    /// Every metric as perfdata has it.
+    pub fn perfdata(&self) -> Vec<String> {
+        self.metrics.iter().map(|it| it.perfdata("")).collect()
+    }
+}
