@@ -1,6 +1,7 @@
 //! The command line of koshu itself; no behaviour.
 
 use crate::check::{TYPES, Type};
+use crate::export::ENGINES;
 use crate::format::{FORMATS, Style};
 use crate::model::duration::Duration;
 use crate::model::state::State;
@@ -43,6 +44,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Vouch for a check of type review, which only a person can look at
     Attest(Attest),
+    /// Print another program's own configuration for these checks
+    Export(ExportArgs),
     /// Print the JSON Schema of lists, or of the report that --format json prints
     Schema {
         #[arg(value_enum, default_value = "list")]
@@ -76,6 +79,8 @@ pub enum Page {
     Command,
     #[value(name = "koshu.toml.5")]
     List,
+    #[value(name = "koshu-engines.7")]
+    Engines,
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +158,32 @@ pub struct Attest {
     pub lists: Lists,
     #[command(flatten)]
     pub history: History,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The program
+    #[arg(value_name = "ENGINE", value_parser = engines())]
+    pub engine: String,
+    /// One part of its configuration alone, as it belongs into a file
+    #[arg(value_name = "PART")]
+    pub part: Option<String>,
+    /// One service for each check, not one for all of them
+    #[arg(long)]
+    pub each: bool,
+    /// What the program calls this machine [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    #[command(flatten)]
+    pub lists: Lists,
+}
+
+fn engines() -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        ENGINES
+            .iter()
+            .map(|it| clap::builder::PossibleValue::new(it.name).help(it.title)),
+    )
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod config;
 mod deliver;
 mod discover;
 mod dropin;
+mod export;
 mod format;
 mod history;
 mod host;
@@ -26,11 +27,12 @@ mod triage;
 use crate::check::disk::helper;
 use crate::check::review;
 use crate::cli::{
-    AdHoc, Attest, Cli, Command, Exit, Lists, Options, Page, PastArgs, PauseArgs, Print,
-    ResumeArgs, Schema,
+    AdHoc, Attest, Cli, Command, Exit, ExportArgs, Lists, Options, Page, PastArgs, PauseArgs,
+    Print, ResumeArgs, Schema,
 };
 use crate::config::{Mistakes, Source};
 use crate::dropin::Dropin;
+use crate::export::{Engine, Order};
 use crate::format::{Failure, Format, Style};
 use crate::history::{History, Wanted};
 use crate::host::Roots;
@@ -146,6 +148,7 @@ fn koshu(cli: Cli) -> u8 {
         Command::History(given) => past(&given),
         Command::Pause(given) => pause(&given),
         Command::Resume(given) => resume(&given),
+        Command::Export(given) => exported(&given),
         Command::Schema { of } => {
             let schema = match of {
                 Schema::List => manual::schema::list(),
@@ -162,6 +165,7 @@ fn koshu(cli: Cli) -> u8 {
             let page = match page {
                 Page::Command => manual::pages::command(cli::command()),
                 Page::List => manual::pages::list(),
+                Page::Engines => manual::pages::engines(),
             };
             print(page.as_bytes(), 0)
         }
@@ -188,6 +192,38 @@ fn lists(given: &Lists) -> Result<(Vec<Source>, Option<String>), Mistakes> {
             );
             Ok((vec![discover::list()], Some(origin)))
         }
+    }
+}
+
+/// Another program's configuration.
+fn exported(given: &ExportArgs) -> u8 {
+    let refused = |text: &str| fail(&failure(text), &format::FORMATS[0]);
+    let Some(engine) = Engine::named(&given.engine) else {
+        return refused("no such engine");
+    };
+    let plan = lists(&given.lists).and_then(|it| config::parse(&it.0));
+    let host = host();
+    let plan = match plan {
+        Err(mistakes) => return fail(&told(&mistakes), &format::FORMATS[0]),
+        Ok(plan) => match plan.on(&host) {
+            Err(text) => return refused(&text),
+            Ok(plan) => plan,
+        },
+    };
+    // Whoever runs it may stand in another folder.
+    let whole = |it: &PathBuf| std::path::absolute(it).unwrap_or_else(|_| it.clone());
+    let shown = |it: PathBuf| it.to_string_lossy().into_owned();
+    let exe = std::env::current_exe().map_or_else(|_| "/usr/local/bin/koshu".to_owned(), shown);
+    let order = Order {
+        exe,
+        lists: given.lists.config.iter().map(whole).map(shown).collect(),
+        host: given.host.clone().unwrap_or(host),
+        plan: &plan,
+        each: given.each,
+    };
+    match export::write(engine, given.part.as_deref(), &order) {
+        Ok(text) => print(text.as_bytes(), 0),
+        Err(text) => refused(&text),
     }
 }
 

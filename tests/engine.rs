@@ -16,6 +16,9 @@ pub fn find(name: &str) -> Option<PathBuf> {
             "/sbin",
             "/usr/local/sbin",
             "/usr/lib/nagios/plugins",
+            "/usr/lib/xymon/server/bin",
+            "/usr/lib/xymon/client/bin",
+            "/usr/lib/postgresql/15/bin",
         ]
         .map(PathBuf::from),
     );
@@ -81,6 +84,8 @@ impl Drop for Running {
 /// Starts a program in the foreground with its output out of the way.
 pub fn start(command: &mut Command) -> Running {
     let child = command
+        // What it starts of koshu's own has no history either.
+        .env("STATE_DIRECTORY", "/dev/null/no-history")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

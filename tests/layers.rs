@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["past"],
     &["cli", "manual"],
-    &["config", "dropin", "runner", "discover"],
+    &["config", "discover", "dropin", "export", "runner"],
     &["triage", "history"],
     &["plan"],
     &["deliver"],

@@ -17,6 +17,7 @@ mod formats;
 mod history;
 mod layers;
 mod manual;
+mod results;
 mod running;
 mod secrets;
 mod triage;

@@ -11,7 +11,7 @@ fn file(name: &str) -> String {
 
 #[test]
 fn committed_manual_pages_are_not_stale() {
-    for page in ["koshu.1", "koshu.toml.5"] {
+    for page in ["koshu.1", "koshu.toml.5", "koshu-engines.7"] {
         let made = koshu(&["man", page]).out;
         assert!(
             made == file(&format!("man/{page}")),
@@ -25,7 +25,7 @@ fn manual_pages_are_sound_roff() {
     if crate::engine::find("groff").is_none() {
         return;
     }
-    for page in ["koshu.1", "koshu.toml.5"] {
+    for page in ["koshu.1", "koshu.toml.5", "koshu-engines.7"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(page);
         let out = std::process::Command::new("groff")
             .args(["-man", "-Tutf8", "-ww", "-K", "utf8"])

@@ -508,8 +508,8 @@ impl<'l> Reader<'l> {
                 .push(Mistake::at(source, place("name"), "a name cannot be empty"));
             return false;
         }
-        if RESERVED.contains(&name) {
-            let message = format!("`{name}` is what koshu itself is called in results");
+        if let Some(word) = RESERVED.iter().find(|it| [name, label].contains(it)) {
+            let message = format!("`{word}` is what koshu itself is called in results");
             let help = "give it another `name`";
             self.mistakes
                 .push(Mistake::at(source, place("name"), &message).help(help));

@@ -1,7 +1,7 @@
 //! Destinations of this machine: a file that is replaced at once, Nagios' check-result spool and its command pipe.
 
 use crate::check::Context;
-use crate::format::passive::Passive;
+use crate::format::passive::{Passive, nagios_name};
 use anyhow::{Context as _, anyhow};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -62,7 +62,7 @@ fn spool(
     for it in results {
         text.push_str(&format!(
             "\nhost_name={host}\nservice_description={}\ncheck_type=1\ncheck_options=0\nscheduled_check=0\nreschedule_check=0\nlatency=0.0\nstart_time={}\nfinish_time={}\nearly_timeout=0\nexited_ok=1\nreturn_code={}\noutput={}\n",
-            service(it.name),
+            nagios_name(it.name),
             unix(now),
             unix(now + it.took),
             it.state.code(),
@@ -124,7 +124,7 @@ fn pipe(path: &Path, host: &str, results: &[Passive], cx: &Context) -> anyhow::R
         let head = format!(
             "[{}] PROCESS_SERVICE_CHECK_RESULT;{host};{};{};",
             at.as_secs(),
-            service(it.name),
+            nagios_name(it.name),
             it.state.code()
         );
         // Every line end and backslash becomes two characters.
@@ -159,11 +159,6 @@ fn write_at_once(pipe: &mut File, bytes: &[u8], deadline: Instant) -> io::Result
             result => return result,
         }
     }
-}
-
-/// A service's name as a field of a command.
-fn service(name: &str) -> String {
-    name.replace(';', ":")
 }
 
 /// Line ends as Nagios wants them, so that nothing in a text begins a line; it takes a backslash before

@@ -1,7 +1,7 @@
 //! Programs that take results over HTTP: one row for each, with what it wants to be sent and how it says that it has it.
 
 use crate::deliver::On;
-use crate::format::passive::Passive;
+use crate::format::passive::{Passive, nagios_name};
 use crate::format::{Format, Style, jsonl, words};
 use crate::model::report::Report;
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ pub const PRESETS: &[Preset] = &[
                 json!({
                     "checkresult": { "type": "service", "checktype": "1" },
                     "hostname": it.report.host,
-                    "servicename": result.name,
+                    "servicename": nagios_name(result.name),
                     "state": result.state.code().to_string(),
                     "output": result.output(LARGE),
                 })

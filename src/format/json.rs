@@ -1,6 +1,6 @@
 //! One JSON document with everything; its schema is printed by `koshu schema report`.
 
-use crate::format::{Failure, Format, Style};
+use crate::format::{Failure, Format, Style, headline, nagios};
 use crate::model::metric::Metric;
 use crate::model::report::{Entry, Part, Report};
 use crate::model::state::State;
@@ -20,6 +20,9 @@ pub struct Document {
     host: Option<String>,
     /// The worst state: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
     state: u8,
+    /// What a person should read first: the first line of the nagios format without its state and perfdata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<String>,
     /// When the run began, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<f64>,
@@ -44,6 +47,8 @@ pub struct Document {
 struct Check {
     /// Unique and stable.
     name: String,
+    /// The name in `[A-Za-z0-9_.-]`, as perfdata has it; unique and stable, too.
+    label: String,
     #[serde(rename = "type")]
     kind: String,
     /// 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, after triage.
@@ -120,6 +125,7 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
         version: 1,
         host: Some(report.host.clone()),
         state: report.state().code(),
+        summary: Some(headline::text(report, nagios::TEXT)),
         time: Some(unix(report.at)),
         duration: Some(milli(report.took.as_secs_f64())),
         error: report.stopped.clone(),
@@ -136,6 +142,7 @@ pub fn fail(_: &Format, failure: &Failure, to: &mut dyn Write) -> io::Result<()>
         version: 1,
         host: None,
         state: State::Unknown.code(),
+        summary: Some(failure.text.clone()),
         time: None,
         duration: None,
         error: Some(
@@ -174,6 +181,7 @@ fn check(entry: &Entry) -> Check {
         .map(|it| (it.label.clone(), perf(it)));
     Check {
         name: entry.name.clone(),
+        label: entry.label.clone(),
         kind: entry.kind.to_owned(),
         state: entry.state().code(),
         raw_state: Some(entry.outcome.state())

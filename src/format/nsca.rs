@@ -18,7 +18,7 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
             to,
             "{}\t{}\t{}\t{}",
             report.host,
-            result.name,
+            passive::nagios_name(result.name),
             result.state.code(),
             result.output(MOST)
         )?;

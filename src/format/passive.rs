@@ -148,3 +148,9 @@ impl Passive<'_> {
         self.metrics.iter().map(|it| it.perfdata("")).collect()
     }
 }
+
+/// A service's name as Nagios allows it: its configuration refuses these characters in names by default
+/// (`illegal_object_name_chars`), and `;` ends a field of a command.
+pub fn nagios_name(name: &str) -> String {
+    name.replace(|c: char| "`~!$%^&*|'\"<>?,()=;".contains(c), "_")
+}

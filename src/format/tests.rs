@@ -88,9 +88,15 @@ fn no_text_breaks_out_of_its_record() {
     assert_eq!(of("jsonl").lines().count(), results);
     let blocks = of("xymon").replace("combo\n", "");
     assert_eq!(blocks.split("\n\n").count(), results);
+    let modules = of("pandora").matches("<module><name>").count();
     assert_eq!(
-        of("pandora").matches("<module>").count(),
-        of("pandora").lines().count()
+        of("pandora")
+            .matches(
+                "</module>
+"
+            )
+            .count(),
+        modules
     );
     let tests = of("tap")
         .lines()

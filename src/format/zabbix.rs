@@ -3,6 +3,7 @@
 
 use crate::format::Style;
 use crate::format::passive::{self, Passive, SUMMARY};
+use crate::model::name;
 use crate::model::range::Number;
 use crate::model::report::Report;
 use serde_json::{Value, json};
@@ -44,12 +45,17 @@ pub fn samples(report: &Report, results: &[Passive]) -> Vec<Sample> {
     let all = passive::all(report);
     let checks = || all.iter().filter(|it| it.name != SUMMARY);
     let found: Vec<Value> = checks()
-        .map(|it| json!({ "{#NAME}": it.name, "{#TYPE}": it.kind }))
+        .map(|it| json!({ "{#LABEL}": it.label, "{#NAME}": it.name, "{#TYPE}": it.kind }))
         .collect();
     let metrics: Vec<Value> = checks()
         .flat_map(|check| {
             check.metrics.iter().map(|it| {
-                json!({ "{#NAME}": check.name, "{#METRIC}": it.label, "{#UNIT}": it.unit_symbol() })
+                json!({
+                    "{#LABEL}": check.label,
+                    "{#NAME}": check.name,
+                    "{#METRIC}": name::label(&it.label),
+                    "{#UNIT}": it.unit_symbol(),
+                })
             })
         })
         .collect();
@@ -58,17 +64,17 @@ pub fn samples(report: &Report, results: &[Passive]) -> Vec<Sample> {
         sample("koshu.checks".to_owned(), Value::from(found).to_string()),
         sample("koshu.metrics".to_owned(), Value::from(metrics).to_string()),
     ];
+    // Labels need no quotes in a key.
     for it in results {
-        let name = parameter(it.name);
-        samples.push(sample(
-            format!("koshu.state[{name}]"),
-            it.state.code().to_string(),
-        ));
-        samples.push(sample(format!("koshu.text[{name}]"), it.long_text(MOST)));
+        let label = it.label;
+        let state = it.state.code().to_string();
+        samples.push(sample(format!("koshu.state[{label}]"), state));
+        let text = it.long_text(MOST);
+        samples.push(sample(format!("koshu.text[{label}]"), text));
         for metric in &it.metrics {
-            let label = parameter(&metric.label);
+            let metric_label = name::label(&metric.label);
             samples.push(sample(
-                format!("koshu.metric[{name},{label}]"),
+                format!("koshu.metric[{label},{metric_label}]"),
                 Number(metric.value).to_string(),
             ));
         }
@@ -76,31 +82,8 @@ pub fn samples(report: &Report, results: &[Passive]) -> Vec<Sample> {
     samples
 }
 
-/// A parameter of an item key, quoted where it must be and only there, because the key of a discovered item is
-/// made so too, and keys are compared as texts.
-fn parameter(text: &str) -> String {
-    let quoted = text.starts_with(['"', ' ', '[']) || text.contains([',', ']']);
-    match quoted {
-        // A backslash before the closing quote would quote it.
-        true => format!("\"{}\"", text.trim_end_matches('\\').replace('"', "\\\"")),
-        false => text.to_owned(),
-    }
-}
-
 /// A word of a line for zabbix_sender.
 fn quoted(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}\"", text.replace('\n', "\\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_quoted_only_where_they_must_be() {
-        assert_eq!(parameter("disk /var"), "disk /var");
-        assert_eq!(parameter("a, \"b\"]"), "\"a, \\\"b\\\"]\"");
-        assert_eq!(parameter("古酒 'x'"), "古酒 'x'");
-    }
 }

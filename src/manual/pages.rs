@@ -3,6 +3,9 @@
 use super::schema::{common, tables};
 use super::{Key, about, keys_of};
 use crate::check::{TYPES, Type};
+use crate::deliver::PRESETS;
+use crate::export::ENGINES;
+use crate::format::FORMATS;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 /// koshu(1).
@@ -60,7 +63,7 @@ pub fn command(command: clap::Command) -> String {
         (
             "ENVIRONMENT",
             &[
-                "SSL_CERT_FILE: root certificates instead of the system's. NO_COLOR: no colours. KOSHU_PROC, KOSHU_SYS: where /proc and /sys of the machine are, for a container that looks at it from inside. Variables that a list names as { env = \"NAME\" }.",
+                "SSL_CERT_FILE: root certificates instead of the system's. NO_COLOR: no colours. KOSHU_PROC, KOSHU_SYS: where /proc and /sys of the machine are, for a container that looks at it from inside. KOSHU_PRESET_PASSWORD, KOSHU_PRESET_TOKEN: secrets of destinations, see koshu-engines(7). Variables that a list names as { env = \"NAME\" }.",
             ],
         ),
         (
@@ -72,7 +75,7 @@ pub fn command(command: clap::Command) -> String {
                 "koshu disk / used=80%,90%",
             ],
         ),
-        ("SEE ALSO", &["koshu.toml(5)"]),
+        ("SEE ALSO", &["koshu.toml(5), koshu-engines(7)"]),
     ];
     for (title, lines) in sections {
         roff.control("SH", [*title]);
@@ -183,7 +186,96 @@ pub fn list() -> String {
         roff.control("fi", []);
     }
     roff.control("SH", ["SEE ALSO"]);
-    roff.text([roman("koshu(1)")]);
+    roff.text([roman("koshu(1), koshu-engines(7)")]);
+    roff.to_roff()
+}
+
+/// koshu-engines(7).
+pub fn engines() -> String {
+    let mut roff = Roff::new();
+    let source = concat!("koshu ", env!("CARGO_PKG_VERSION"));
+    roff.control("TH", ["koshu-engines", "7", "", source]);
+    roff.control("SH", ["NAME"]);
+    roff.text([roman(
+        "koshu-engines - how koshu(1) plugs into other monitoring systems",
+    )]);
+    let paragraph = |roff: &mut Roff, text: &str| {
+        roff.control("PP", []);
+        roff.text([roman(plain(text))]);
+    };
+    let terms = |roff: &mut Roff, rows: &mut dyn Iterator<Item = (&str, &str)>| {
+        for (word, text) in rows {
+            roff.control("TP", []);
+            roff.text([bold(word)]);
+            roff.text([roman(plain(text))]);
+        }
+    };
+    roff.control("SH", ["DESCRIPTION"]);
+    for text in [
+        "A run has results. A format writes them (--format), a destination is where they go besides stdout (--to, or a [[to]] table of koshu.toml(5)), and koshu export ENGINE [PART] prints another system's own configuration for a list: one service for all checks, with --each one for each.",
+        "A passive result belongs to a host and a service. The host is this machine's host name unless --host, or host= of the destination, says otherwise. The service is the check's name; a service named koshu is the summary of the run. What says nothing because something that it needs is down is UNKNOWN there, and its text names the cause.",
+        "Every text is one line without control characters and without |, in UTF-8; what would not fit is left out in whole lines and counted. Each format escapes what its reader would take for its own.",
+    ] {
+        paragraph(&mut roff, text);
+    }
+    roff.control("SH", ["FORMATS"]);
+    terms(&mut roff, &mut FORMATS.iter().map(|it| (it.name, it.about)));
+    roff.control("SH", ["DESTINATIONS"]);
+    let schemes = [
+        (
+            "file:PATH",
+            "A file that is replaced at once, in the format of the run or of &format=.",
+        ),
+        (
+            "nagios:PATH",
+            "Nagios' check_result_path, a folder, or its command_file, a pipe; a pipe that nobody reads is not waited for.",
+        ),
+        (
+            "tcp://HOST[:PORT]",
+            "A message in the format of the run or of &format=, as Xymon takes it (port 1984); the other side has to read it to its end and hang up.",
+        ),
+        (
+            "zabbix://HOST[:PORT]",
+            "Zabbix' trapper (port 10051), 250 values at a time; values that are not taken are counted.",
+        ),
+        (
+            "PRESET+https://…",
+            "A program that takes results over HTTP, or http. The certificate is checked against the system's roots or those of ca.",
+        ),
+    ];
+    terms(&mut roff, &mut schemes.into_iter());
+    roff.control("SS", ["Presets"]);
+    terms(&mut roff, &mut PRESETS.iter().map(|it| (it.name, it.about)));
+    for text in [
+        "Behind a question mark stand host=, on=change (only what has changed since the run before; all of it when something could not be delivered then), timeout= (default 5s), format=, ttl= and ca=; what else stands there is sent on.",
+        "Secrets never stand in a URL or on a command line: they are password and token of [[to]], as { env = \"NAME\" } or { file = \"PATH\" }, or the variables KOSHU_PRESET_PASSWORD and KOSHU_PRESET_TOKEN, as KOSHU_ICINGA2_PASSWORD.",
+        "All destinations are served at once, before stdout is written, and each has its own deadline. What a check says never changes by it. What was not delivered is a result of its own, koshu-delivery, a WARNING that counts in the report.",
+    ] {
+        paragraph(&mut roff, text);
+    }
+    for engine in ENGINES {
+        roff.control("SH", [engine.title.to_uppercase().as_str()]);
+        let parts: Vec<String> = engine
+            .parts
+            .iter()
+            .map(|it| format!("koshu export {} {} ({})", engine.name, it.name, it.file))
+            .collect();
+        for text in engine.set_up {
+            paragraph(&mut roff, text);
+        }
+        let parts = parts.join("; ");
+        let rows = [
+            ("Configuration", parts.as_str()),
+            ("States", engine.states),
+            ("Size limits", engine.limits),
+            ("Timeouts", engine.timeouts),
+            ("Security", engine.security),
+            ("Proof", engine.proof),
+        ];
+        terms(&mut roff, &mut rows.into_iter());
+    }
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([roman("koshu(1), koshu.toml(5)")]);
     roff.to_roff()
 }
 

@@ -1,0 +1,210 @@
+//! Other programs' own configuration for a list: one file per engine, and the table of engines.
+
+mod checkmk;
+mod chef;
+mod consul;
+mod cron;
+mod docker;
+mod elastic;
+mod gearman;
+mod healthchecks;
+mod icinga;
+mod nagios;
+mod nrpe;
+mod nsca;
+mod pandora;
+mod prometheus;
+mod sensu;
+mod serf;
+mod stackstorm;
+mod systemd;
+mod xymon;
+mod zabbix;
+
+use crate::format::passive::SUMMARY;
+use crate::plan::Plan;
+
+/// All engines; `koshu export` takes their names.
+pub const ENGINES: &[&Engine] = &[
+    &nagios::ENGINE,
+    &icinga::ENGINE,
+    &nrpe::ENGINE,
+    &nsca::ENGINE,
+    &gearman::ENGINE,
+    &zabbix::ENGINE,
+    &xymon::ENGINE,
+    &pandora::ENGINE,
+    &checkmk::ENGINE,
+    &prometheus::ENGINE,
+    &elastic::ENGINE,
+    &serf::ENGINE,
+    &consul::ENGINE,
+    &sensu::ENGINE,
+    &stackstorm::ENGINE,
+    &docker::ENGINE,
+    &chef::ENGINE,
+    &healthchecks::ENGINE,
+    &cron::ENGINE,
+    &systemd::ENGINE,
+];
+
+/// A program that koshu plugs into, as `koshu export` and koshu-engines(7) tell of it.
+pub struct Engine {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub parts: &'static [Part],
+    /// How to plug koshu in, step by step.
+    pub set_up: &'static [&'static str],
+    /// What becomes of the four states there.
+    pub states: &'static str,
+    /// How much text it takes.
+    pub limits: &'static str,
+    /// How long it waits, and what happens then.
+    pub timeouts: &'static str,
+    pub security: &'static str,
+    /// With what this was tried.
+    pub proof: &'static str,
+}
+
+/// One file of an engine's configuration.
+pub struct Part {
+    pub name: &'static str,
+    /// Where it belongs.
+    pub file: &'static str,
+    /// What begins a comment there, if there are comments.
+    pub comment: Option<&'static str>,
+    pub write: fn(&Order) -> String,
+}
+
+impl Engine {
+    pub fn named(name: &str) -> Option<&'static Engine> {
+        ENGINES.iter().copied().find(|it| it.name == name)
+    }
+}
+
+/// What is to be exported.
+pub struct Order<'p> {
+    /// The path of koshu.
+    pub exe: String,
+    /// The lists to read; none means koshu's own place for them.
+    pub lists: Vec<String>,
+    /// What the engine calls this machine.
+    pub host: String,
+    pub plan: &'p Plan,
+    /// Whether there is a service for each check, not one for all.
+    pub each: bool,
+}
+
+/// What an engine shows as one service.
+pub struct Service<'p> {
+    pub name: &'p str,
+    pub label: &'p str,
+    /// The check to run; none means all.
+    check: Option<&'p str>,
+}
+
+impl<'p> Order<'p> {
+    /// The services that run koshu: one for all checks, or one for each.
+    pub fn services(&self) -> Vec<Service<'p>> {
+        match self.each {
+            true => self.checks().collect(),
+            false => vec![summary()],
+        }
+    }
+
+    /// The services that take results of one run: the summary, every check and every group.
+    pub fn passive(&self) -> Vec<Service<'p>> {
+        let groups = self.plan.groups.iter().map(|it| Service {
+            name: &it.name,
+            label: &it.label,
+            check: Some(&it.name),
+        });
+        [summary()]
+            .into_iter()
+            .chain(self.checks())
+            .chain(groups)
+            .collect()
+    }
+
+    fn checks(&self) -> impl Iterator<Item = Service<'p>> + use<'p> {
+        self.plan.jobs.iter().map(|it| Service {
+            name: &it.name,
+            label: &it.label,
+            check: Some(&it.name),
+        })
+    }
+
+    /// The words of the command that runs a service.
+    pub fn words(&self, service: &Service, options: &[&str]) -> Vec<String> {
+        let mut words = vec![self.exe.clone(), "run".to_owned()];
+        for list in &self.lists {
+            words.extend(["-c".to_owned(), list.clone()]);
+        }
+        words.extend(options.iter().map(|it| (*it).to_owned()));
+        words.extend(service.check.map(str::to_owned));
+        words
+    }
+
+    /// The command that runs a service, as a line for a shell.
+    pub fn line(&self, service: &Service, options: &[&str]) -> String {
+        line(&self.words(service, options))
+    }
+
+    /// The command that runs all checks, as a line for a shell.
+    pub fn all(&self, options: &[&str]) -> String {
+        self.line(&summary(), options)
+    }
+}
+
+fn summary<'p>() -> Service<'p> {
+    Service {
+        name: SUMMARY,
+        label: SUMMARY,
+        check: None,
+    }
+}
+
+/// Words as a shell reads them.
+fn line(words: &[String]) -> String {
+    let words = words.iter().map(String::as_str);
+    // Only a NUL cannot be quoted, and no name and no path has one.
+    shlex::try_join(words).unwrap_or_default()
+}
+
+/// The text of an engine's configuration: one part, or all of them, each under its name.
+///
+/// # Errors
+/// When it has no part of this name.
+pub fn write(engine: &Engine, part: Option<&str>, order: &Order) -> Result<String, String> {
+    let chosen: Vec<&Part> = match part {
+        None => engine.parts.iter().collect(),
+        Some(name) => engine.parts.iter().filter(|it| it.name == name).collect(),
+    };
+    if chosen.is_empty() {
+        let names: Vec<&str> = engine.parts.iter().map(|it| it.name).collect();
+        let text = format!(
+            "{} has no part `{}`; expected {}",
+            engine.name,
+            part.unwrap_or_default(),
+            names.join(", ")
+        );
+        return Err(text);
+    }
+    let mut text = String::new();
+    for it in &chosen {
+        let is_script = (it.write)(order).starts_with("#!");
+        if chosen.len() > 1 {
+            text.push_str(&format!(
+                "==== {} ({}): {}\n",
+                it.name, engine.name, it.file
+            ));
+        } else if let (Some(mark), false) = (it.comment, is_script) {
+            text.push_str(&format!(
+                "{mark} {}, written by koshu export {}\n",
+                it.file, engine.name
+            ));
+        }
+        text.push_str(&(it.write)(order));
+    }
+    Ok(text)
+}
