@@ -7,6 +7,7 @@ mod lab;
 mod namespace;
 mod nginx;
 mod nsd;
+mod results;
 mod server;
 
 // The whole program.
@@ -17,7 +18,6 @@ mod formats;
 mod history;
 mod layers;
 mod manual;
-mod results;
 mod running;
 mod secrets;
 mod triage;
@@ -41,6 +41,14 @@ mod tcp;
 mod walk;
 
 // Other people's programs.
+mod gearman;
 mod nagios;
+mod nrpe;
+mod nsca;
+mod ohai;
+mod pandora;
+mod prometheus;
+mod serf;
 mod starttls;
 mod verdicts;
+mod xymon;

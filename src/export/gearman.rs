@@ -13,7 +13,7 @@ pub const ENGINE: Engine = Engine {
     }],
     set_up: &[
         "mod_gearman runs koshu as every plugin: nothing is to be set up besides koshu export nagios active.",
-        "Without Nagios, koshu export gearman writes a worker for the stock client: gearman -h SERVER -f koshu runs all checks there and prints the answer.",
+        "Without Nagios, koshu export gearman writes a worker for the stock client: gearman -h SERVER -f koshu all runs the checks there and prints the answer.",
     ],
     states: "In the text: a job whose program ends with another code than 0 is failed, and its output lost, hence --exit zero.",
     limits: "None known.",

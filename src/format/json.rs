@@ -238,10 +238,10 @@ mod tests {
             .expect("UTF-8")
             .replace("},{\"name", "},\n{\"name");
         insta::assert_snapshot!(text, @r###"
-        {"version":1,"host":"box1","state":2,"time":1790000000.0,"duration":0.345,"checks":[{"name":"web","type":"http","state":0,"summary":"HTTP 200, 1256 bytes in 0.112 s","details":[],"findings":[],"perf":{"time":{"value":0.112,"unit":"s","warn":"1","crit":"3","min":0.0,"max":null}},"duration":0.12},
-        {"name":"disk /var","type":"disk","state":1,"summary":"/var: 91% used","details":["2 file systems, fullest /var: 91% used","/: 40% used"],"findings":[{"code":"used","state":1,"text":"/var: 91% used"}],"perf":{"used":{"value":91.0,"unit":"B","warn":"80","crit":"95","min":0.0,"max":100.0}},"duration":0.12},
-        {"name":"ルーター","type":"tcp","state":2,"summary":"192.0.2.1:22 refused","details":[],"findings":[{"code":"refused","state":2,"text":"192.0.2.1:22 refused"}],"perf":{},"duration":0.12,"owner":"network team","action":"power-cycle outlet 7","runbook":"https://wiki.example.jp/router"},
-        {"name":"db","type":"process","state":3,"summary":"cannot read ¦ <b>&\"']]>","details":["permission denied"],"findings":[{"code":"unknown","state":3,"text":"cannot read ¦ <b>&\"']]>"}],"perf":{},"duration":0.12}]}
+        {"version":1,"host":"box1","state":2,"summary":"ルーター: 192.0.2.1:22 refused; 1 UNKNOWN: db; 1 WARNING: disk /var; 1 OK","time":1790000000.0,"duration":0.345,"checks":[{"name":"web","label":"web","type":"http","state":0,"summary":"HTTP 200, 1256 bytes in 0.112 s","details":[],"findings":[],"perf":{"time":{"value":0.112,"unit":"s","warn":"1","crit":"3","min":0.0,"max":null}},"duration":0.12},
+        {"name":"disk /var","label":"disk__var","type":"disk","state":1,"summary":"/var: 91% used","details":["2 file systems, fullest /var: 91% used","/: 40% used"],"findings":[{"code":"used","state":1,"text":"/var: 91% used"}],"perf":{"used":{"value":91.0,"unit":"B","warn":"80","crit":"95","min":0.0,"max":100.0}},"duration":0.12},
+        {"name":"ルーター","label":"0472c6","type":"tcp","state":2,"summary":"192.0.2.1:22 refused","details":[],"findings":[{"code":"refused","state":2,"text":"192.0.2.1:22 refused"}],"perf":{},"duration":0.12,"owner":"network team","action":"power-cycle outlet 7","runbook":"https://wiki.example.jp/router"},
+        {"name":"db","label":"db","type":"process","state":3,"summary":"cannot read ¦ <b>&\"']]>","details":["permission denied"],"findings":[{"code":"unknown","state":3,"text":"cannot read ¦ <b>&\"']]>"}],"perf":{},"duration":0.12}]}
         "###);
     }
 }
