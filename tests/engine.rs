@@ -96,12 +96,15 @@ pub fn start(command: &mut Command) -> Running {
 /// Waits until something holds, at most ten seconds.
 #[track_caller]
 pub fn until(what: &str, holds: impl Fn() -> bool) {
+    until_within(Duration::from_secs(10), what, holds);
+}
+
+/// As [`until`], for what takes longer.
+#[track_caller]
+pub fn until_within(most: Duration, what: &str, holds: impl Fn() -> bool) {
     let begin = Instant::now();
     while !holds() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(10),
-            "waited in vain for {what}"
-        );
+        assert!(begin.elapsed() < most, "waited in vain for {what}");
         sleep(Duration::from_millis(10));
     }
 }

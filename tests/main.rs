@@ -42,6 +42,7 @@ mod walk;
 
 // Other people's programs.
 mod gearman;
+mod icinga;
 mod nagios;
 mod nrpe;
 mod nsca;

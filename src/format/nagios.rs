@@ -138,7 +138,8 @@ fn lines(entry: &Entry, single: bool, details: usize) -> Vec<String> {
     if entry.state() != State::Ok {
         lines.extend(to_do(entry).map(|it| format!("{indent}{it}")));
     }
-    let all = entry.lines();
+    let mut all = entry.lines();
+    all.retain(|it| !it.trim().is_empty());
     let hidden = all.len().saturating_sub(details);
     lines.extend(
         all.into_iter()

@@ -52,7 +52,6 @@ fn summary(report: &Report, is_news: bool) -> Passive<'_> {
     let time = Metric::new("time", report.took.as_secs_f64(), Unit::Seconds);
     let mut details = nagios::body(report, usize::MAX);
     details.extend(report.origin.clone());
-    details.retain(|it| !it.trim().is_empty());
     Passive {
         name: SUMMARY,
         label: SUMMARY,
@@ -86,15 +85,13 @@ fn of(entry: &Entry) -> Passive<'_> {
             metrics.push(it.clone());
         }
     }
-    let mut details = nagios::below(entry);
-    details.retain(|it| !it.trim().is_empty());
     Passive {
         name: &entry.name,
         label: &entry.label,
         kind: entry.kind,
         state,
         text: line(state, |room| crate::model::text::fit(&said, room)),
-        details,
+        details: nagios::below(entry),
         metrics,
         took: entry.took,
         is_news,
