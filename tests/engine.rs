@@ -2,7 +2,7 @@
 
 use crate::server;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -78,6 +78,20 @@ impl Drop for Running {
         }
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// A command that runs as this user when the tests run as root, which some servers refuse to be.
+pub fn as_user(user: &str, program: &Path) -> Command {
+    match rustix::process::geteuid().is_root() {
+        false => Command::new(program),
+        true => {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid", user, "--regid", user, "--clear-groups"])
+                .arg(program);
+            command
+        }
     }
 }
 

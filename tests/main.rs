@@ -53,3 +53,4 @@ mod serf;
 mod starttls;
 mod verdicts;
 mod xymon;
+mod zabbix;

@@ -53,20 +53,6 @@ fn good(lab: &Lab, protocol: &str, port: u16) {
     said.has("server ends in ");
 }
 
-/// A command that runs as this user when the tests run as root, which some servers refuse to be.
-fn as_user(user: &str, program: &Path) -> Command {
-    match rustix::process::geteuid().is_root() {
-        false => Command::new(program),
-        true => {
-            let mut command = Command::new("setpriv");
-            command
-                .args(["--reuid", user, "--regid", user, "--clear-groups"])
-                .arg(program);
-            command
-        }
-    }
-}
-
 /// A folder that this user owns.
 fn folder_of(lab: &Lab, name: &str, user: &str) -> String {
     let folder = lab.at(name);
@@ -259,7 +245,13 @@ fn database_of_postgres() {
     };
     let folder = folder_of(&lab, "postgres", "postgres");
     let data = format!("{folder}/data");
-    run(as_user("postgres", &bin.join("initdb")).args(["-D", &data, "--no-sync", "-A", "trust"]));
+    run(engine::as_user("postgres", &bin.join("initdb")).args([
+        "-D",
+        &data,
+        "--no-sync",
+        "-A",
+        "trust",
+    ]));
     // It refuses a key that others may read.
     let own = format!("{folder}/server.key");
     fs::copy(&key, &own).expect("a key");
@@ -269,7 +261,7 @@ fn database_of_postgres() {
     fs::set_permissions(&own, fs::Permissions::from_mode(0o600)).expect("a mode");
     for (ssl, codes) in [("on", &[][..]), ("off", &["no-starttls"])] {
         let port = server::free_port();
-        let mut command = as_user("postgres", &bin.join("postgres"));
+        let mut command = engine::as_user("postgres", &bin.join("postgres"));
         command.args(["-D", &data, "-p", &port.to_string(), "-k", &folder]);
         for setting in [
             format!("ssl={ssl}"),
@@ -304,14 +296,14 @@ fn database_of_mariadb() {
     };
     let folder = folder_of(&lab, "mysql", "mysql");
     let data = format!("{folder}/data");
-    run(as_user("mysql", &install).args([
+    run(engine::as_user("mysql", &install).args([
         "--no-defaults",
         &format!("--datadir={data}"),
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
     ]));
     let port = server::free_port();
-    let _running = engine::start(as_user("mysql", &mariadbd).args([
+    let _running = engine::start(engine::as_user("mysql", &mariadbd).args([
         "--no-defaults",
         &format!("--datadir={data}"),
         &format!("--socket={folder}/socket"),
@@ -325,7 +317,7 @@ fn database_of_mariadb() {
     let plain = server::free_port();
     let second = format!("{folder}/second");
     run(Command::new("cp").args(["-a", &data, &second]));
-    let _second = engine::start(as_user("mysql", &mariadbd).args([
+    let _second = engine::start(engine::as_user("mysql", &mariadbd).args([
         "--no-defaults",
         &format!("--datadir={second}"),
         &format!("--socket={folder}/socket2"),

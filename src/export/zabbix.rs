@@ -35,7 +35,7 @@ pub const ENGINE: Engine = Engine {
     limits: "65,535 characters for each text. A JSON document of some hundred checks is larger than an old agent's answer may be (512 kB): use the trapper then.",
     timeouts: "An agent before 7.0 has Timeout=3 for everything: the user parameter ends after 2.5 s and names what is late. Raise both for slow checks. nodata() tells that nothing came for 10 minutes.",
     security: "The agent runs koshu as the user zabbix, without parameters from the server. Set trapper_hosts of the items to the addresses that may send.",
-    proof: "Tried with Zabbix 6.0: agent, agent 2, zabbix_sender, and a server with PostgreSQL and the items of both templates.",
+    proof: "Tried with Zabbix 6.0: agent, agent 2, zabbix_sender, and a server with PostgreSQL into which both templates were imported.",
 };
 
 /// What the server takes values from.

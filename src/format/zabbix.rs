@@ -71,7 +71,8 @@ pub fn samples(report: &Report, results: &[Passive]) -> Vec<Sample> {
         samples.push(sample(format!("koshu.state[{label}]"), state));
         let text = it.long_text(MOST);
         samples.push(sample(format!("koshu.text[{label}]"), text));
-        for metric in &it.metrics {
+        // The summary is no discovered check, so that its counts have no items.
+        for metric in it.metrics.iter().filter(|_| it.name != SUMMARY) {
             let metric_label = name::label(&metric.label);
             samples.push(sample(
                 format!("koshu.metric[{label},{metric_label}]"),
