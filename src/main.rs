@@ -31,6 +31,7 @@ use crate::cli::{
     Print, ResumeArgs, Schema,
 };
 use crate::config::{Mistakes, Source};
+use crate::deliver::{Destination, Parcel};
 use crate::dropin::Dropin;
 use crate::export::{Engine, Order};
 use crate::format::{Failure, Format, Style};
@@ -246,12 +247,9 @@ fn one(ad_hoc: &AdHoc) -> u8 {
 fn execute(mut plan: Plan, env: check::Env, options: &Options, mut setting: Setting) -> u8 {
     let format = format(options);
     let style = style(options, &env);
-    for url in &options.to {
-        let base = std::env::current_dir().unwrap_or_default();
-        match deliver::Keys::of(url).destination(base) {
-            Ok(destination) => plan.to.push(destination),
-            Err((_, text)) => return refuse(&format!("--to: {text}"), options),
-        }
+    match destinations(options) {
+        Ok(more) => plan.to.extend(more),
+        Err(text) => return fail(&failure(&text), format),
     }
     if plan.to.iter().any(|it| it.on == deliver::On::Change) {
         setting.records = Records::Always;
@@ -481,7 +479,7 @@ fn run(
     );
     if !to.is_empty() {
         let failed = delivered.as_ref().is_some_and(|it| it.state != State::Ok);
-        let parcel = deliver::Parcel {
+        let parcel = Parcel {
             report: Arc::new(report.clone()),
             code: told_code(&report),
             format: setting.output.0,
@@ -762,12 +760,46 @@ fn failure(text: &str) -> Failure {
     }
 }
 
+/// The destinations of the command line.
+fn destinations(options: &Options) -> Result<Vec<Destination>, String> {
+    let base = std::env::current_dir().unwrap_or_default();
+    let read = |url: &String| deliver::Keys::of(url).destination(base.clone());
+    let read = options.to.iter().map(read);
+    read.map(|it| it.map_err(|(_, text)| format!("--to: {text}")))
+        .collect()
+}
+
 fn refuse(text: &str, options: &Options) -> u8 {
-    fail(&failure(text), format(options))
+    unable(failure(text), options)
 }
 
 fn wrong(mistakes: &Mistakes, options: &Options) -> u8 {
-    fail(&told(mistakes), format(options))
+    unable(told(mistakes), options)
+}
+
+/// Says that no check could be run, to whoever waits for results, too: of those only the command line is known.
+fn unable(mut failure: Failure, options: &Options) -> u8 {
+    let format = format(options);
+    let to = destinations(options).unwrap_or_default();
+    if let Some(host) = &options.host {
+        failure.host.clone_from(host);
+    }
+    if !to.is_empty() {
+        let parcel = Parcel {
+            report: Arc::new(failure.report()),
+            code: State::Unknown.code(),
+            format,
+            style: Style::default(),
+            again: true,
+            run_id: deliver::run_id().unwrap_or_default(),
+        };
+        let run = Arc::new(check::Run::new(env(), Err("not needed".to_owned())));
+        if let Some(outcome) = deliver::deliver(&to, &parcel, &run) {
+            let line = format!("{}: {}", deliver::NAME, outcome.line());
+            failure.details = format!("{}\n{line}", failure.details.trim_end());
+        }
+    }
+    fail(&failure, format)
 }
 
 fn told(mistakes: &Mistakes) -> Failure {

@@ -12,6 +12,7 @@ mod server;
 
 // The whole program.
 mod config_errors;
+mod delivery;
 mod examples;
 mod exit_codes;
 mod formats;

@@ -88,7 +88,10 @@ pub fn deliver(to: &[Destination], parcel: &Parcel, run: &Arc<Run>) -> Option<Ou
             let _ = done.send((number, one(&it, &parcel, &cx)));
         });
         if let Err(error) = started {
-            return Some(failed(&[format!("nothing was delivered: {error}")]));
+            return Some(failed(
+                &[format!("nothing was delivered: {error}")],
+                to.len(),
+            ));
         }
     }
     drop(done);
@@ -110,7 +113,7 @@ pub fn deliver(to: &[Destination], parcel: &Parcel, run: &Arc<Run>) -> Option<Ou
         Some(format!("{}: {fault}", it.name))
     });
     let faults: Vec<String> = faults.collect();
-    (!faults.is_empty()).then(|| failed(&faults))
+    (!faults.is_empty()).then(|| failed(&faults, to.len()))
 }
 
 /// What is said when something that was not delivered in the run before is delivered again.
@@ -119,10 +122,18 @@ pub fn recovered(to: &[Destination]) -> Outcome {
     Outcome::new(&format!("delivered again to {}", names.join(", ")))
 }
 
-fn failed(faults: &[String]) -> Outcome {
-    let mut outcome = Outcome::default();
-    for fault in faults {
-        outcome.find("not-delivered", State::Warning, fault);
+fn failed(faults: &[String], total: usize) -> Outcome {
+    let text = match faults {
+        [fault] => fault.clone(),
+        _ => format!(
+            "{} of {total} destinations did not take the results, the first of them {}",
+            faults.len(),
+            faults[0]
+        ),
+    };
+    let mut outcome = Outcome::of("not-delivered", State::Warning, &text);
+    if faults.len() > 1 {
+        faults.iter().for_each(|it| outcome.detail(it));
     }
     outcome
 }
