@@ -15,6 +15,7 @@ mod config_errors;
 mod delivery;
 mod examples;
 mod exit_codes;
+mod export;
 mod formats;
 mod history;
 mod layers;
