@@ -44,6 +44,14 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Vouch for a check of type review, which only a person can look at
     Attest(Attest),
+    /// Write a list for this host, with the reason for each check, to review and keep
+    Discover {
+        /// Only what the list does not look at, and what it looks at that is gone; the exit code is 1 when there is any
+        #[arg(long)]
+        diff: bool,
+        #[command(flatten)]
+        lists: Lists,
+    },
     /// Print another program's own configuration for these checks
     Export(ExportArgs),
     /// Print the JSON Schema of lists, or of the report that --format json prints

@@ -3,7 +3,8 @@
 //! The program is one straight line, `argv → Plan → run → [Outcome] → triage → Report → format → bytes →
 //! exit code`, and a few constant tables: `check::TYPES` (what can be checked), `dropin::DROPINS` (whose
 //! command lines are accepted) and `format::FORMATS` (how a report is written). Modules look strictly
-//! downward: main > past > cli, manual > config, dropin, runner, discover > triage, history > plan > check > host > net, format > model;
+//! downward: main > discover, past > cli, manual > config, dropin, export,
+//! runner > triage, history > plan > deliver > check > host > net, format > model;
 //! `tests/layers.rs` keeps it so.
 
 mod check;
@@ -149,6 +150,8 @@ fn koshu(cli: Cli) -> u8 {
         Command::History(given) => past(&given),
         Command::Pause(given) => pause(&given),
         Command::Resume(given) => resume(&given),
+        Command::Discover { diff: false, .. } => print(discovered().text.as_bytes(), 0),
+        Command::Discover { diff: true, lists } => differing(&lists),
         Command::Export(given) => exported(&given),
         Command::Schema { of } => {
             let schema = match of {
@@ -189,9 +192,32 @@ fn lists(given: &Lists) -> Result<(Vec<Source>, Option<String>), Mistakes> {
         true => Ok((config::read(&[default])?, None)),
         false => {
             let origin = format!(
-                "there is no list in {LISTS}, so this host's file systems and certificate files were checked"
+                "there is no list in {LISTS}, so what koshu discover finds on this host was checked"
             );
-            Ok((vec![discover::list()], Some(origin)))
+            Ok((vec![discovered()], Some(origin)))
+        }
+    }
+}
+
+/// The list of what is found on this host.
+fn discovered() -> Source {
+    let run = Arc::new(check::Run::new(env(), Err("not needed".to_owned())));
+    discover::list(&run, SystemTime::now())
+}
+
+/// What is new and gone on this host since a list was written.
+fn differing(given: &Lists) -> u8 {
+    let paths = match given.config.is_empty() {
+        true => vec![PathBuf::from(LISTS)],
+        false => given.config.clone(),
+    };
+    let sources = config::read(&paths).and_then(|it| config::parse(&it).map(|_| it));
+    match sources {
+        Err(mistakes) => fail(&told(&mistakes), &format::FORMATS[0]),
+        Ok(sources) => {
+            let run = Arc::new(check::Run::new(env(), Err("not needed".to_owned())));
+            let (state, text) = discover::difference(&sources, &run, SystemTime::now());
+            print(text.as_bytes(), state.code())
         }
     }
 }

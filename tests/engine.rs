@@ -70,7 +70,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.0);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        for _ in 0..100 {
+        // Those that have children of their own take some time, and killed they would leave them behind.
+        for _ in 0..500 {
             if !matches!(self.0.try_wait(), Ok(None)) {
                 return;
             }

@@ -13,6 +13,7 @@ mod server;
 // The whole program.
 mod config_errors;
 mod delivery;
+mod discover;
 mod examples;
 mod exit_codes;
 mod export;

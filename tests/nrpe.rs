@@ -1,7 +1,7 @@
 //! A real NRPE runs exported commands, and check_nrpe shows states, text and perfdata.
 
 use crate::engine::{self, Running};
-use crate::koshu::{Lists, binary};
+use crate::koshu::Lists;
 use crate::results::{self, EXPECTED};
 use crate::server;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ struct Nrpe {
 }
 
 impl Nrpe {
-    fn start(lists: &Lists, commands: &str) -> Option<Nrpe> {
+    fn start(commands: &str) -> Option<Nrpe> {
         let (program, client) = (engine::find("nrpe")?, engine::find("check_nrpe")?);
         let folder = tempfile::tempdir().expect("a folder");
         let port = server::free_port();
@@ -53,7 +53,7 @@ fn exported_commands_run_in_a_real_nrpe() {
     let lists = results::lists();
     let commands = results::export(&lists, &["nrpe", "commands", "--each"]);
     let whole = results::export(&lists, &["nrpe", "commands"]);
-    let Some(nrpe) = Nrpe::start(&lists, &format!("{commands}{whole}")) else {
+    let Some(nrpe) = Nrpe::start(&format!("{commands}{whole}")) else {
         return;
     };
     for it in &EXPECTED {
@@ -93,7 +93,7 @@ fn the_exported_commands_end_before_check_nrpe_gives_up() {
         "[[check]]\nname = 'hole'\ntype = 'http'\nurl = 'http://{hole}/'\ntimeout = '30s'\n"
     ));
     let commands = results::export(&lists, &["nrpe", "commands"]);
-    let Some(nrpe) = Nrpe::start(&lists, &commands.replace("9s", "1s")) else {
+    let Some(nrpe) = Nrpe::start(&commands.replace("9s", "1s")) else {
         return;
     };
     let (code, text) = nrpe.ask("koshu", &[]);

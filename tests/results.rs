@@ -1,8 +1,7 @@
 //! One list whose results every engine must show: the four states, UTF-8, perfdata, and a text that would break out of
 //! every format if it could.
 
-use crate::koshu::{Lists, binary, koshu};
-use std::path::{Path, PathBuf};
+use crate::koshu::{Lists, koshu};
 
 /// What one check says.
 pub struct Expected {
@@ -80,19 +79,4 @@ pub fn export(lists: &Lists, words: &[&str]) -> String {
     let said = koshu(&[&["export"], words, &["-c", &lists.file()]].concat());
     assert_eq!(said.code, 0, "{}", said.out);
     said.out
-}
-
-/// The same list, and a koshu beside it, for an engine that runs as another user than the tests.
-pub fn open_to_all(lists: &Lists) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let open = |path: &Path, mode: u32| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("open");
-    };
-    open(lists.path(), 0o755);
-    let koshu = lists.path().join("koshu");
-    if std::fs::hard_link(binary(), &koshu).is_err() {
-        std::fs::copy(binary(), &koshu).expect("a copy");
-    }
-    open(&koshu, 0o755);
-    koshu
 }

@@ -95,13 +95,9 @@ impl Check for Mounted {
 
 /// What fstab wants to be there once the machine has started.
 fn planned(fstab: &[Planned]) -> Vec<PathBuf> {
-    let wanted = |it: &&Planned| {
-        let by_hand = it.options.iter().any(|it| it == "noauto" || it == "nofail");
-        it.kind != "swap" && it.kind != "ignore" && it.point.is_absolute() && !by_hand
-    };
     fstab
         .iter()
-        .filter(wanted)
+        .filter(|it| it.is_wanted())
         .map(|it| it.point.clone())
         .collect()
 }

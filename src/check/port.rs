@@ -1,7 +1,7 @@
 //! `port`: what listens on this machine, with the process that does, and what must not.
 
 use crate::check::{Check, Context, Flaw, Type, flaw};
-use crate::host::sockets::{self, Listener, Transport};
+use crate::host::sockets::{self, Holder, Listener, Transport};
 use crate::model::list::List;
 use crate::model::metric::Metric;
 use crate::model::outcome::{Code, Outcome, code};
@@ -208,7 +208,7 @@ impl Port {
             && !Port::names(&self.listen, listener)
     }
 
-    fn judge(&self, listeners: &[Listener], holders: &HashMap<u64, String>) -> Outcome {
+    fn judge(&self, listeners: &[Listener], holders: &HashMap<u64, Holder>) -> Outcome {
         let told = |it: &Listener| {
             let holder = it.holder(holders);
             let holder = holder.map_or(String::new(), |it| format!(" by {it}"));
@@ -281,7 +281,13 @@ mod tests {
             "tcp [::]:8080",
             "udp 0.0.0.0:68",
         ];
-        let holders = HashMap::from([(10, "sshd (pid 7)".to_owned())]);
+        let holders = HashMap::from([(
+            10,
+            Holder {
+                name: "sshd".to_owned(),
+                pid: 7,
+            },
+        )]);
         check.judge(&all.map(listener), &holders)
     }
 

@@ -345,6 +345,21 @@ pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
     Ok((plan, exposed))
 }
 
+/// The checks of all sources as they are written, each with its list; what is no TOML has none.
+pub fn written(sources: &[Source]) -> Vec<(&str, serde_json::Value)> {
+    let checks = |source: &Source| {
+        let document: serde_json::Value = toml::from_str(&source.text).unwrap_or_default();
+        document["check"].as_array().cloned().unwrap_or_default()
+    };
+    let all = sources.iter();
+    all.flat_map(|it| {
+        checks(it)
+            .into_iter()
+            .map(|check| (it.name.as_str(), check))
+    })
+    .collect()
+}
+
 fn others_may_read(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(file).is_ok_and(|it| it.permissions().mode() & 0o044 != 0)

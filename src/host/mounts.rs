@@ -139,6 +139,17 @@ impl Mount {
     }
 }
 
+impl Planned {
+    /// Whether it is to be mounted at start, so that a machine without it is not as it should be.
+    pub fn is_wanted(&self) -> bool {
+        let by_hand = self
+            .options
+            .iter()
+            .any(|it| it == "noauto" || it == "nofail");
+        self.kind != "swap" && self.kind != "ignore" && self.point.is_absolute() && !by_hand
+    }
+}
+
 /// What fstab wants to be mounted; nothing where there is none.
 pub fn fstab(file: &Path) -> Vec<Planned> {
     let bytes = std::fs::read(file).unwrap_or_default();

@@ -3,6 +3,7 @@
 use crate::host::Roots;
 use crate::host::processes::Processes;
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -94,8 +95,22 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Who holds each listener, as "nginx (pid 812)"; a socket whose holder may not be seen has none.
-pub fn holders(processes: &Processes, listeners: &[Listener]) -> HashMap<u64, String> {
+/// A process that holds a socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holder {
+    pub name: String,
+    pub pid: u32,
+}
+
+impl fmt::Display for Holder {
+    /// "nginx (pid 812)".
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        write!(to, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+/// Who holds each listener; a socket whose holder may not be seen has none.
+pub fn holders(processes: &Processes, listeners: &[Listener]) -> HashMap<u64, Holder> {
     let wanted: HashMap<String, u64> = listeners
         .iter()
         .map(|it| (format!("socket:[{}]", it.inode), it.inode))
@@ -115,9 +130,10 @@ pub fn holders(processes: &Processes, listeners: &[Listener]) -> HashMap<u64, St
                 continue;
             };
             if let Some(inode) = target.to_str().and_then(|it| wanted.get(it)) {
-                holders
-                    .entry(*inode)
-                    .or_insert_with(|| format!("{} (pid {})", process.name(), process.pid));
+                holders.entry(*inode).or_insert_with(|| Holder {
+                    name: process.name(),
+                    pid: process.pid,
+                });
             }
         }
         if holders.len() == wanted.len() {
@@ -138,8 +154,8 @@ impl Listener {
     }
 
     /// Who holds it.
-    pub fn holder<'h>(&self, holders: &'h HashMap<u64, String>) -> Option<&'h str> {
-        holders.get(&self.inode).map(String::as_str)
+    pub fn holder<'h>(&self, holders: &'h HashMap<u64, Holder>) -> Option<&'h Holder> {
+        holders.get(&self.inode)
     }
 
     /// Whether only this machine can reach it.

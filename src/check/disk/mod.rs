@@ -105,7 +105,8 @@ impl Space {
         self.used() + self.available as f64
     }
 
-    fn used_percent(&self) -> f64 {
+    /// The part of it that is used, as df shows it.
+    pub fn used_percent(&self) -> f64 {
         percent(self.used(), self.whole())
     }
 

@@ -1,0 +1,146 @@
+//! A list for this host, with the reason for each check: what it has mounted, what listens, its certificates, units, cron
+//! jobs and backups. What is not right now is a comment, for a person to look at.
+
+mod diff;
+mod look;
+
+pub use diff::difference;
+
+use crate::check::Run;
+use crate::config::{self, Source, toml_string};
+use crate::model::state::State;
+use crate::runner::{self, Orders};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How long all that has to be asked first may take; the machine is not waited for.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Something of this host that is worth a check.
+struct Found {
+    /// Why.
+    reason: String,
+    name: String,
+    kind: &'static str,
+    /// Keys with their values in TOML.
+    keys: Vec<(&'static str, String)>,
+    what: What,
+    /// Whether only a look tells that it is right now.
+    is_doubtful: bool,
+}
+
+/// What a check looks at, by which two lists are compared.
+enum What {
+    Mount(PathBuf),
+    Fstab,
+    /// TCP ports.
+    Ports(Vec<u16>),
+    Certificate(PathBuf),
+    Unit(String),
+    FailedUnits,
+    Process(String),
+    Resolvers,
+    Files(String),
+}
+
+impl Found {
+    fn new(kind: &'static str, name: &str, what: What, reason: String) -> Found {
+        Found {
+            reason,
+            name: name.to_owned(),
+            kind,
+            keys: Vec::new(),
+            what,
+            is_doubtful: false,
+        }
+    }
+
+    fn key(mut self, key: &'static str, value: String) -> Found {
+        self.keys.push((key, value));
+        self
+    }
+
+    fn text(self, key: &'static str, value: &str) -> Found {
+        self.key(key, toml_string(value))
+    }
+
+    fn doubtful(self) -> Found {
+        Found {
+            is_doubtful: true,
+            ..self
+        }
+    }
+
+    /// The table of the check, its keys in one column.
+    fn table(&self) -> String {
+        let kind = toml_string(self.kind);
+        let keys = [("name", toml_string(&self.name)), ("type", kind)];
+        let keys: Vec<_> = keys.iter().chain(&self.keys).collect();
+        let widest = keys.iter().map(|it| it.0.len()).max().unwrap_or(0);
+        let lines = keys
+            .iter()
+            .map(|(key, value)| format!("{key:<widest$} = {value}\n"));
+        format!("[[check]]\n{}", lines.collect::<String>())
+    }
+}
+
+/// The list for this host.
+pub fn list(run: &Arc<Run>, at: SystemTime) -> Source {
+    let mut found = look::all(run, at);
+    let wrong = doubts(&mut found, run, at);
+    let host = &run.env.host;
+    let mut text = format!("# What koshu discover found on {host}: read it, change it, keep it.\n");
+    for it in &found {
+        text.push_str(&format!("\n# {}\n{}", it.reason, it.table()));
+    }
+    for (it, why) in &wrong {
+        let table = it.table().replace('\n', "\n# ");
+        text.push_str(&format!(
+            "\n# Not now: {}: {why}\n# {}\n",
+            it.reason,
+            table.trim_end_matches("\n# ")
+        ));
+    }
+    Source::new("what was found on this host", text, PathBuf::new())
+}
+
+/// Takes out what is not right now, with what was seen.
+fn doubts(found: &mut Vec<Found>, run: &Arc<Run>, at: SystemTime) -> Vec<(Found, String)> {
+    let text: String = found
+        .iter()
+        .filter(|it| it.is_doubtful)
+        .map(Found::table)
+        .collect();
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let source = Source::new("what was found on this host", text, PathBuf::new());
+    let Ok(mut plan) = config::parse(&[source]) else {
+        found.retain(|it| !it.is_doubtful);
+        return Vec::new();
+    };
+    plan.jobs.iter_mut().for_each(|it| it.timeout = PATIENCE);
+    let orders = Orders {
+        run: run.clone(),
+        at,
+        deadline: PATIENCE + PATIENCE / 4,
+        parallel: None,
+        on_progress: None,
+        stop: &|| None,
+    };
+    let ran = runner::run(plan.jobs, orders);
+    let mut looked = ran.looked.into_iter();
+    let mut wrong = Vec::new();
+    for it in std::mem::take(found) {
+        let outcome = match it.is_doubtful {
+            true => looked.next().map(|it| it.outcome),
+            false => None,
+        };
+        match outcome {
+            Some(outcome) if outcome.state() != State::Ok => wrong.push((it, outcome.line())),
+            _ => found.push(it),
+        }
+    }
+    wrong
+}
