@@ -1,6 +1,8 @@
 //! The formats: one run, written for engines, people and programs.
 
-use crate::koshu::Lists;
+use crate::engine;
+use crate::koshu::{self, Lists};
+use crate::results;
 use crate::server;
 
 fn lists() -> Lists {
@@ -82,4 +84,96 @@ fn budgets_can_be_raised_and_lowered() {
     let said = lists.run(&["--max-bytes", "1000000"]);
     assert!(said.out.contains("disk_number_199.used=") && said.out.contains("disk number 199: "));
     assert!(lists.run(&["--max-bytes", "500"]).out.len() <= 500);
+}
+
+#[test]
+fn prove_reads_the_tap_of_a_run() {
+    let Some(prove) = engine::find("prove") else {
+        return;
+    };
+    let lists = results::lists();
+    let script = format!(
+        "{} run --state none --format tap",
+        koshu::binary().display()
+    );
+    let names = |words: &[&str]| {
+        let file = lists.add(
+            "test.sh",
+            format!("exec {script} -c {} {}\n", lists.file(), words.join(" ")).as_bytes(),
+        );
+        let out = std::process::Command::new(&prove)
+            .args(["-v", "-e", "sh"])
+            .arg(file)
+            .output()
+            .expect("prove");
+        (
+            out.status.success(),
+            String::from_utf8_lossy(&out.stdout).into_owned(),
+        )
+    };
+    let (passes, said) = names(&["fine"]);
+    assert!(passes && said.contains("Result: PASS"), "{said}");
+    let (passes, said) = names(&[]);
+    assert!(!passes, "{said}");
+    // The exit code is that of the state, which a harness takes for a failure of its own.
+    assert!(
+        said.contains("Failed 4/5 subtests") && said.contains("ok 1 - fine"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_parser_of_xml_reads_the_junit_of_a_run() {
+    let Some(python) = engine::find("python3") else {
+        return;
+    };
+    let said = results::lists().run(&["--format", "junit"]);
+    assert_eq!(said.code, 2, "junit exits with the state");
+    let lists = results::lists();
+    let file = lists.add("koshu.xml", said.out.as_bytes());
+    let script = "import sys, xml.etree.ElementTree as E\ns = E.parse(sys.argv[1]).getroot()[0]\nprint(s.get('tests'), s.get('failures'), s.get('errors'), s.get('skipped'))\nfor c in s: print(c.get('name'), c[0].tag, c[0].get('message') or c[0].text)";
+    let out = std::process::Command::new(python)
+        .args(["-c", script])
+        .arg(file)
+        .env("PYTHONIOENCODING", "utf-8")
+        .output()
+        .expect("python3");
+    let read = String::from_utf8(out.stdout).expect("UTF-8");
+    let lines: Vec<&str> = read.lines().collect();
+    assert_eq!(lines[0], "5 3 1 0", "{read}");
+    assert_eq!(lines[1], "fine system-out OK - 古酒 ✓ is fine");
+    assert_eq!(lines[2], "soon failure WARNING - 91% used: é");
+    assert_eq!(lines[4], "blind error UNKNOWN - permission denied");
+    assert!(
+        lines[5].starts_with("hostile failure CRITICAL - evil ]]> 'q' \"d\""),
+        "{read}"
+    );
+}
+
+#[test]
+fn formats_for_programs_exit_with_zero_and_those_for_harnesses_with_the_state() {
+    let lists = results::lists();
+    for (format, code) in [
+        ("nagios", 2),
+        ("human", 2),
+        ("junit", 2),
+        ("tap", 2),
+        ("json", 0),
+        ("jsonl", 0),
+        ("prometheus", 0),
+        ("checkmk", 0),
+        ("pandora", 0),
+        ("nsca", 0),
+        ("zabbix", 0),
+        ("xymon", 0),
+    ] {
+        assert_eq!(lists.run(&["--format", format]).code, code, "{format}");
+        assert_eq!(
+            lists.run(&["--format", format, "--exit", "state"]).code,
+            2,
+            "{format}"
+        );
+        let gate = lists.run(&["fine", "--format", format, "--exit", "fail-on=critical"]);
+        assert_eq!(gate.code, 0, "{format}");
+    }
 }

@@ -55,6 +55,18 @@ fn the_manual_has_every_type_and_key() {
         assert!(page.contains(word), "{word}");
     }
     let readme = file("README.md");
+    let engines = koshu(&["export", "--help"]).out;
+    let engines = engines
+        .lines()
+        .filter_map(|it| it.trim().strip_prefix("- ")?.split_once(':'));
+    let names: Vec<&str> = engines.map(|it| it.0).collect();
+    assert!(names.len() >= 20, "{names:?}");
+    for name in names {
+        assert!(
+            readme.contains(name),
+            "README tells how koshu plugs into {name}"
+        );
+    }
     for kind in [
         "http", "cert", "dns", "tcp", "disk", "process", "load", "cpu", "memory", "uptime",
         "users", "file", "service", "mount", "port", "ntp", "ping", "plugin", "review",
