@@ -44,12 +44,14 @@ door = socket.socket(); door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 
 door.bind(("127.0.0.1", int(sys.argv[1]))); door.listen(64)
 def read(stream, count):
     data = b""
-    while len(data) < count:
-        data += stream.recv(65536)
+    while len(data) < count and (more := stream.recv(65536)):
+        data += more
     return data
 while True:
     stream, _ = door.accept()
     head = read(stream, 13)
+    if len(head) < 13:
+        continue
     length = struct.unpack("<Q", head[5:13])[0]
     body = head[13:] + read(stream, length - len(head[13:])) if length > len(head) - 13 else head[13:]
     count = len(json.loads(body[:length])["data"])
@@ -65,7 +67,8 @@ mkdir "$at/spool"
 ca=$at/i/certs/ca.crt
 
 # What koshu says is right before it is timed.
-$run --to "nagios:$at/spool" --to "icinga2+https://koshu@localhost:$icinga?ca=$ca&timeout=20s" --to "zabbix://127.0.0.1:$trapper" | head -n 1 | grep -q '^OK - 999' || { echo "not delivered"; exit 1; }
+$run --to "nagios:$at/spool" --to "icinga2+https://koshu@localhost:$icinga?ca=$ca&timeout=20s" --to "zabbix://127.0.0.1:$trapper" > "$at/said" || true
+grep -q '^OK - 999' "$at/said" || { head -n 3 "$at/said"; exit 1; }
 for it in "$at"/spool/*.ok; do cp "${it%.ok}" "$at/one"; done
 [ "$(grep -c ^return_code=0 "$at/one")" = 1000 ]
 

@@ -3,7 +3,7 @@
 //! The program is one straight line, `argv → Plan → run → [Outcome] → triage → Report → format → bytes →
 //! exit code`, and a few constant tables: `check::TYPES` (what can be checked), `dropin::DROPINS` (whose
 //! command lines are accepted) and `format::FORMATS` (how a report is written). Modules look strictly
-//! downward: main > discover, past > cli, manual > config, dropin, export,
+//! downward: main > discover, past, round > cli, manual > config, dropin, export,
 //! runner > triage, history > plan > deliver > check > host > net, format > model;
 //! `tests/layers.rs` keeps it so.
 
@@ -22,29 +22,24 @@ mod model;
 mod net;
 mod past;
 mod plan;
+mod round;
 mod runner;
 mod triage;
 
 use crate::check::disk::helper;
-use crate::check::review;
-use crate::cli::{
-    AdHoc, Attest, Cli, Command, Exit, ExportArgs, Lists, Options, Page, PastArgs, PauseArgs,
-    Print, ResumeArgs, Schema,
-};
+use crate::cli::{AdHoc, Cli, Command, Exit, ExportArgs, Lists, Options, Page, Print, Schema};
 use crate::config::{Mistakes, Source};
 use crate::deliver::{Destination, Parcel};
 use crate::dropin::Dropin;
 use crate::export::{Engine, Order};
 use crate::format::{Failure, Format, Style};
-use crate::history::{History, Wanted};
+use crate::history::History;
 use crate::host::Roots;
-use crate::model::outcome::Outcome;
-use crate::model::report::{Looked, Report};
+use crate::model::report::Report;
 use crate::model::state::State;
 use crate::plan::Plan;
-use crate::runner::{Orders, Progress};
-use jiff::tz::TimeZone;
-use std::collections::HashMap;
+use crate::round::{Records, Setting, Watch};
+use crate::runner::Progress;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,10 +114,7 @@ fn koshu(cli: Cli) -> u8 {
                     let env = env();
                     let chosen = plan.on(&env.host).and_then(|it| it.select(&run.names));
                     match chosen {
-                        Ok(plan) => {
-                            let setting = Setting::new(&run.options, origin, Records::Always);
-                            execute(plan, env, &run.options, setting)
-                        }
+                        Ok(plan) => execute(plan, env, &run.options, origin, Records::Always),
                         Err(text) => refuse(&text, &run.options),
                     }
                 }
@@ -146,10 +138,18 @@ fn koshu(cli: Cli) -> u8 {
             Ok(text) => print(text.as_bytes(), 0),
             Err(text) => fail(&failure(&text), &format::FORMATS[0]),
         },
-        Command::Attest(attestation) => attest(&attestation),
-        Command::History(given) => past(&given),
-        Command::Pause(given) => pause(&given),
-        Command::Resume(given) => resume(&given),
+        Command::Attest(given) => with_both((&given.lists, &given.history), |plan, history, at| {
+            past::attest(&given, plan, history, at)
+        }),
+        Command::History(given) => with_history(&given.history, |history, at| {
+            past::show(&given, history, at)
+        }),
+        Command::Pause(given) => with_both((&given.lists, &given.history), |plan, history, at| {
+            past::pause(&given, plan, history, at)
+        }),
+        Command::Resume(given) => with_history(&given.history, |history, at| {
+            past::resume(&given, history, at)
+        }),
         Command::Discover { diff: false, .. } => print(discovered().text.as_bytes(), 0),
         Command::Discover { diff: true, lists } => differing(&lists),
         Command::Export(given) => exported(&given),
@@ -261,29 +261,42 @@ fn one(ad_hoc: &AdHoc) -> u8 {
         Err(text) => refuse(&text, &ad_hoc.options),
         Ok(source) => match config::parse(&[source]) {
             Err(mistakes) => wrong(&mistakes, &ad_hoc.options),
-            Ok(plan) => {
-                let setting = Setting::new(&ad_hoc.options, None, Records::IfNeeded);
-                execute(plan, env(), &ad_hoc.options, setting)
-            }
+            Ok(plan) => execute(plan, env(), &ad_hoc.options, None, Records::IfNeeded),
         },
     }
 }
 
 /// Runs a plan, delivers the report and prints it.
-fn execute(mut plan: Plan, env: check::Env, options: &Options, mut setting: Setting) -> u8 {
+fn execute(
+    mut plan: Plan,
+    env: check::Env,
+    options: &Options,
+    origin: Option<String>,
+    records: Records,
+) -> u8 {
     let format = format(options);
     let style = style(options, &env);
     match destinations(options) {
         Ok(more) => plan.to.extend(more),
         Err(text) => return fail(&failure(&text), format),
     }
-    if plan.to.iter().any(|it| it.on == deliver::On::Change) {
-        setting.records = Records::Always;
-    }
-    setting.output = (format, style);
+    let changes = plan.to.iter().any(|it| it.on == deliver::On::Change);
     // Whoever is told of the run is told its state, unless another policy was asked for.
     let told = options.exit.unwrap_or(Exit::State);
-    let report = run(plan, env, &setting, &|report| told.code(report.state()));
+    let setting = Setting {
+        deadline: options.deadline.0,
+        parallel: options.parallel.map(|it| it as usize),
+        host: options.host.as_deref(),
+        origin,
+        state: options.history.state.as_deref(),
+        records: match changes || options.print == Print::Change {
+            true => Records::Always,
+            false => records,
+        },
+        output: (format, style),
+        told: &|report| told.code(report.state()),
+    };
+    let report = watched(plan, env, &setting);
     let default = match format.exits_with_state {
         true => Exit::State,
         false => Exit::Zero,
@@ -312,6 +325,31 @@ fn execute(mut plan: Plan, env: check::Env, options: &Options, mut setting: Sett
     }
 }
 
+/// Runs a plan, with a progress line where somebody watches, until a signal wants it to stop.
+fn watched(plan: Plan, env: check::Env, setting: &Setting) -> Report {
+    let signal = signals();
+    let stop = move || match signal.load(Ordering::Relaxed) {
+        0 => None,
+        number if number == signal_hook::consts::SIGINT as usize => {
+            Some("stopped by SIGINT".to_owned())
+        }
+        _ => Some("stopped by SIGTERM".to_owned()),
+    };
+    let watched = io::stderr().is_terminal();
+    let begin = Instant::now();
+    let mut show = |progress: &Progress| show(progress, begin);
+    let watch = Watch {
+        on_progress: watched.then_some(&mut show),
+        stop: &stop,
+    };
+    let report = round::run(plan, env, SystemTime::now(), setting, watch);
+    if watched && begin.elapsed() > QUIET {
+        // Nobody minds when the progress line cannot be wiped.
+        let _ = write!(io::stderr(), "\r\x1b[K");
+    }
+    report
+}
+
 /// A borrowed name: the classic arguments, the classic words.
 fn classic(dropin: &Dropin, words: &[String]) -> u8 {
     match (dropin.parse)(words) {
@@ -325,12 +363,13 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
                 state: None,
                 records: Records::IfNeeded,
                 output: (&format::FORMATS[0], Style::default()),
+                told: &|report| report.state().code(),
             };
             let plan = Plan {
                 jobs: vec![job],
                 ..Plan::default()
             };
-            let report = run(plan, env(), &setting, &|it| it.state().code());
+            let report = watched(plan, env(), &setting);
             let mut bytes = Vec::new();
             let written = (dropin.write)(&report, &Style::default(), &mut bytes);
             let code = report.state().code();
@@ -342,356 +381,27 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
     }
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// How a plan is run and recorded.
-struct Setting<'s> {
-    deadline: Duration,
-    parallel: Option<usize>,
-    /// What this machine is called in the report.
-    host: Option<&'s str>,
-    /// Where the list came from, when that is not what was asked for.
-    origin: Option<String>,
-    /// The file of history.
-    state: Option<&'s Path>,
-    records: Records,
-    /// The format and style of destinations that name none.
-    output: (&'static Format, Style),
-}
-
-/// Which runs are recorded.
-#[derive(Clone, Copy, PartialEq)]
-enum Records {
-    /// Those of a list.
-    Always,
-    /// Those in which a key needs history.
-    IfNeeded,
-}
-
-impl<'s> Setting<'s> {
-    fn new(options: &'s Options, origin: Option<String>, records: Records) -> Setting<'s> {
-        Setting {
-            deadline: options.deadline.0,
-            parallel: options.parallel.map(|it| it as usize),
-            host: options.host.as_deref(),
-            origin,
-            state: options.history.state.as_deref(),
-            records: match options.print {
-                Print::Change => Records::Always,
-                _ => records,
-            },
-            output: (&format::FORMATS[0], Style::default()),
-        }
-    }
-}
-
-/// Runs a plan, delivers the report and records it; `told` is the exit code that destinations are told.
-fn run(
-    mut plan: Plan,
-    env: check::Env,
-    setting: &Setting,
-    told_code: &dyn Fn(&Report) -> u8,
-) -> Report {
-    let at = SystemTime::now();
-    let needs = |job: &plan::Job| {
-        job.check.remembers()
-            || job.confirm.is_some()
-            || job.full_in.is_some()
-            || job.every.is_some()
-    };
-    let needing: Vec<bool> = plan.jobs.iter().map(needs).collect();
-    let mut history = match setting.records == Records::Always || needing.contains(&true) {
-        true => open(setting.state, at),
-        false => Err("not needed".to_owned()),
-    };
-    let told = |it: anyhow::Error| format!("{it:#}");
-    let memories = history
-        .as_ref()
-        .map_err(String::clone)
-        .and_then(|(history, _)| {
-            let remembering = plan.jobs.iter().filter(|it| it.check.remembers());
-            let names: Vec<&str> = remembering.map(|it| it.name.as_str()).collect();
-            history.memories(&names).map_err(told)
-        });
-    let past = history
-        .as_ref()
-        .map_err(String::clone)
-        .and_then(|(history, _)| {
-            let names = plan.names().chain([deliver::NAME]);
-            history.standings(names).map_err(told)
-        });
-    let delivered = past.as_ref().ok();
-    let delivered = delivered.and_then(|it| it.get(deliver::NAME).cloned());
-    // What ended a day ago is worth a word while it still fails.
-    let recently = at.checked_sub(DAY).unwrap_or(at);
-    let pauses = history
-        .as_ref()
-        .ok()
-        .and_then(|it| it.0.pauses(recently).ok());
-    let names = |keeps: fn(&plan::Job) -> bool| -> Vec<String> {
-        let jobs = plan.jobs.iter().filter(|it| keeps(it));
-        jobs.map(|it| it.name.clone()).collect()
-    };
-    let foretold = names(|it| it.full_in.is_some());
-    let rare = names(|it| it.every.is_some());
-    let kept = kept(&plan, history.as_ref().ok().map(|it| &it.0), at);
-    let window = Duration::from_secs_f64(model::forecast::WINDOW);
-    let since = at.checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH);
-    let samples = foretold.iter().filter_map(|name| {
-        let (history, _) = history.as_ref().ok()?;
-        Some((name.clone(), history.samples(name, since).ok()?))
-    });
-    let samples = samples.collect();
-    let retention = plan.retention;
-    let host = setting.host.unwrap_or(&env.host).to_owned();
-    let signal = signals();
-    let stop = move || match signal.load(Ordering::Relaxed) {
-        0 => None,
-        number if number == signal_hook::consts::SIGINT as usize => {
-            Some("stopped by SIGINT".to_owned())
-        }
-        _ => Some("stopped by SIGTERM".to_owned()),
-    };
-    let watched = io::stderr().is_terminal();
-    let begin = Instant::now();
-    let mut show = |progress: &Progress| show(progress, begin);
-    let shared = Arc::new(check::Run::new(env, memories));
-    let orders = Orders {
-        run: shared.clone(),
-        at,
-        deadline: setting.deadline,
-        parallel: setting.parallel,
-        on_progress: watched.then_some(&mut show),
-        stop: &stop,
-    };
-    let to = std::mem::take(&mut plan.to);
-    // It only tells two runs apart, so that a machine without random numbers still delivers.
-    let run_id = deliver::run_id().unwrap_or_default();
-    deliver::begin(&to, &run_id, &shared, at);
-    let due = plan.jobs.iter().filter(|it| !kept.contains_key(&it.name));
-    let mut ran = runner::run(due.cloned().collect(), orders);
-    // What a check that was cut off has started must not go on without it.
-    shared.children.end();
-    if watched && begin.elapsed() > QUIET {
-        // Nobody minds when the progress line cannot be wiped.
-        let _ = write!(io::stderr(), "\r\x1b[K");
-    }
-    // Between those that were looked at stand those that were not due.
-    let mut looked = ran.looked.into_iter();
-    let all = plan
-        .jobs
-        .iter()
-        .filter_map(|it| kept.get(&it.name).cloned().or_else(|| looked.next()));
-    ran.looked = all.collect();
-    let pauses = pauses.unwrap_or_default();
-    // To find the zone takes longer than many a check, and only windows are in one.
-    let zone = match plan.windows.is_empty() && pauses.is_empty() {
-        true => TimeZone::UTC,
-        false => TimeZone::system(),
-    };
-    let origin = setting.origin.clone();
-    let mut report = triage::report(
-        plan,
-        ran,
-        triage::Setting {
-            host,
-            at,
-            zone,
-            origin,
-            pauses,
-            samples,
-            past,
-        },
-    );
-    if !to.is_empty() {
-        let failed = delivered.as_ref().is_some_and(|it| it.state != State::Ok);
-        let parcel = Parcel {
-            report: Arc::new(report.clone()),
-            code: told_code(&report),
-            format: setting.output.0,
-            style: setting.output.1,
-            again: failed,
-            run_id,
-        };
-        let outcome = match deliver::deliver(&to, &parcel, &shared) {
-            None if failed => Some(deliver::recovered(&to)),
-            outcome => outcome,
-        };
-        if let Some(outcome) = outcome {
-            triage::add(&mut report, deliver::NAME, outcome, delivered.as_ref());
-        }
-    }
-    // Recorded before it is printed, so that nothing is printed that was not; and after it is delivered, so that a
-    // change that nobody was told of is one in the next run, too.
-    if let Ok((history, said)) = &mut history {
-        let wanted = Wanted {
-            samples: foretold.iter().map(String::as_str).collect(),
-            answers: rare.iter().map(String::as_str).collect(),
-        };
-        let failed = history.record(&report, &wanted, &retention).err();
-        let failed = failed.map(|it| format!("this run is not recorded: {it:#}"));
-        for line in said.iter().chain(&failed) {
-            let entries = report.entries.iter_mut().zip(&needing);
-            entries
-                .filter(|it| *it.1)
-                .for_each(|it| it.0.outcome.detail(line));
-        }
-    }
-    report
-}
-
-/// The answers of checks that are not due yet.
-fn kept(plan: &Plan, history: Option<&History>, at: SystemTime) -> HashMap<String, Looked> {
-    let rare = plan.jobs.iter().filter(|it| it.every.is_some());
-    let names: Vec<&str> = rare.clone().map(|it| it.name.as_str()).collect();
-    let answers = match history {
-        Some(history) if !names.is_empty() => history.answers(&names).unwrap_or_default(),
-        _ => HashMap::new(),
-    };
-    let kept = rare.filter_map(|job| {
-        let answer = answers.get(&job.name)?;
-        // An answer from the future is none.
-        let age = at.duration_since(answer.at).ok()?;
-        let looked = Looked {
-            outcome: Outcome::from_value(&answer.value)?,
-            took: Duration::ZERO,
-            age: Some(age),
-        };
-        (age < job.every?).then(|| (job.name.clone(), looked))
-    });
-    kept.collect()
-}
-
-/// Opens the history, or says why there is none.
-fn open(state: Option<&Path>, at: SystemTime) -> Result<(History, Option<String>), String> {
-    if state.is_some_and(|it| it.as_os_str() == "none") {
-        return Err("history is switched off".to_owned());
-    }
-    let var = |name: &str| {
-        let value = std::env::var_os(name).filter(|it| !it.is_empty());
-        value.map(PathBuf::from)
-    };
-    let place = history::place(state, var, &host::account::own());
-    let opened = place.and_then(|it| History::open(&it, at));
-    opened.map_err(|it| format!("{it:#}"))
-}
-
-/// Does something with the history of a command that is about nothing else.
+/// Does something with the history, for a command that is about nothing else.
 fn with_history(
     given: &cli::History,
     does: impl FnOnce(&mut History, SystemTime) -> Result<String, String>,
 ) -> u8 {
     let at = SystemTime::now();
-    let done = open(given.state.as_deref(), at).and_then(|(mut history, _)| does(&mut history, at));
-    match done {
+    let opened = round::open(given.state.as_deref(), &env(), at);
+    match opened.and_then(|(mut history, _)| does(&mut history, at)) {
         Ok(text) => print(text.as_bytes(), 0),
         Err(why) => fail(&failure(&why), &format::FORMATS[0]),
     }
 }
 
-/// Shows what was seen.
-fn past(given: &PastArgs) -> u8 {
-    with_history(&given.history, |history, at| {
-        let mut changes = history.changes().map_err(|it| format!("{it:#}"))?;
-        let names = changes.iter().map(|it| it.0.as_str());
-        if let Some(name) = &given.name
-            && !names.clone().any(|it| it == name)
-        {
-            let near = model::name::nearest(name, names);
-            let near = near.map_or(String::new(), |it| format!(", did you mean `{it}`?"));
-            return Err(format!("nothing is known of `{name}`{near}"));
-        }
-        changes.retain(|it| given.name.as_ref().is_none_or(|name| it.0 == *name));
-        let period = past::Period {
-            from: at
-                .checked_sub(given.length.0)
-                .unwrap_or(SystemTime::UNIX_EPOCH),
-            until: at,
-            zone: TimeZone::system(),
-        };
-        let one = given.name.as_deref();
-        Ok(past::write(&changes, one, &period, given.format))
-    })
-}
-
-/// Pauses what a pattern means.
-fn pause(given: &PauseArgs) -> u8 {
-    let known = match lists(&given.lists).and_then(|it| config::parse(&it.0)) {
-        Err(mistakes) => return fail(&told(&mistakes), &format::FORMATS[0]),
-        Ok(plan) => plan,
-    };
-    let meant = known.meant(&given.pattern);
-    if meant.is_empty() {
-        let text = known.no_such(&given.pattern);
-        return fail(&failure(&text), &format::FORMATS[0]);
-    }
-    with_history(&given.history, |history, at| {
-        let pause = plan::Pause {
-            pattern: given.pattern.clone(),
-            since: at,
-            until: at + given.length.0,
-            because: model::text::clean(given.because.as_deref().unwrap_or_default()),
-        };
-        history
-            .pause(&pause)
-            .map_err(|it| format!("not paused: {it:#}"))?;
-        let length = model::quantity::seconds(given.length.0.as_secs_f64());
-        Ok(format!("OK - paused for {length}: {}\n", meant.join(", ")))
-    })
-}
-
-/// Ends pauses.
-fn resume(given: &ResumeArgs) -> u8 {
-    with_history(&given.history, |history, at| {
-        let told = |it: anyhow::Error| format!("{it:#}");
-        match history.resume(&given.pattern, at).map_err(told)? {
-            0 => {
-                let open = history.pauses(at).map_err(told)?;
-                let open: Vec<&str> = open.iter().map(|it| it.pattern.as_str()).collect();
-                Err(match open[..] {
-                    [] => "nothing is paused".to_owned(),
-                    _ => format!(
-                        "no pause is called `{}`; paused are {}",
-                        given.pattern,
-                        open.join(", ")
-                    ),
-                })
-            }
-            _ => Ok(format!("OK - {} is paused no more\n", given.pattern)),
-        }
-    })
-}
-
-/// Records that somebody vouches for a check.
-fn attest(given: &Attest) -> u8 {
-    let known = match lists(&given.lists).and_then(|it| config::parse(&it.0)) {
-        Err(mistakes) => return fail(&told(&mistakes), &format::FORMATS[0]),
-        Ok(plan) => plan,
-    };
-    let reviews = known
-        .jobs
-        .iter()
-        .filter(|it| it.kind.name == review::TYPE.name);
-    let mut reviews = reviews.map(|it| it.name.as_str());
-    let name = model::text::clean(&given.name);
-    if !reviews.clone().any(|it| it == name) {
-        let near = model::name::nearest(&name, &mut reviews);
-        let near = near.map_or(String::new(), |it| format!(", did you mean `{it}`?"));
-        let text = format!("no check of type review is called `{name}`{near}");
-        return fail(&failure(&text), &format::FORMATS[0]);
-    }
-    let at = SystemTime::now();
-    let attestation = review::Attestation::new(&given.by, given.note.as_deref());
-    let written = open(given.history.state.as_deref(), at).and_then(|(mut history, _)| {
-        let written = history.attest(at, &name, &attestation.to_value());
-        written.map_err(|it| format!("{it:#}"))
-    });
-    match written {
-        Ok(()) => print(format!("OK - {name}: {attestation}\n").as_bytes(), 0),
-        Err(why) => fail(
-            &failure(&format!("not recorded: {why}")),
-            &format::FORMATS[0],
-        ),
+/// The same for a command that names checks of a list.
+fn with_both(
+    given: (&Lists, &cli::History),
+    does: impl FnOnce(&Plan, &mut History, SystemTime) -> Result<String, String>,
+) -> u8 {
+    match lists(given.0).and_then(|it| config::parse(&it.0)) {
+        Err(mistakes) => fail(&told(&mistakes), &format::FORMATS[0]),
+        Ok(plan) => with_history(given.1, |history, at| does(&plan, history, at)),
     }
 }
 

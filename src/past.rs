@@ -1,9 +1,14 @@
-//! What `koshu history` prints of the past.
+//! The commands that are about history alone: what was seen, pauses, and what people vouch for.
 
-use crate::cli::PastFormat;
+use crate::check::review;
+use crate::cli::{Attest, PastArgs, PastFormat, PauseArgs, ResumeArgs};
+use crate::history::History;
+use crate::model::name;
 use crate::model::outage::{self, Change, Tally};
 use crate::model::quantity;
 use crate::model::state::State;
+use crate::model::text;
+use crate::plan::{Pause, Plan};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -12,20 +17,133 @@ use std::time::{Duration, SystemTime};
 use unicode_width::UnicodeWidthStr;
 
 /// The changes of each check and group, by name.
-pub type Changes = Vec<(String, Vec<Change>)>;
+type Changes = Vec<(String, Vec<Change>)>;
 
 /// The time that is looked at.
-pub struct Period {
-    pub from: SystemTime,
-    pub until: SystemTime,
-    pub zone: TimeZone,
+struct Period {
+    from: SystemTime,
+    until: SystemTime,
+    zone: TimeZone,
 }
 
 /// How many columns a sparkline has.
 const COLUMNS: u32 = 32;
 
+fn told(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+/// "`wbe`, did you mean `web`?"
+fn quoted<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+    match name::nearest(wrong, names) {
+        Some(near) => format!("`{wrong}`, did you mean `{near}`?"),
+        None => format!("`{wrong}`"),
+    }
+}
+
+/// Shows what was seen.
+///
+/// # Errors
+/// For a name that history does not know.
+pub fn show(given: &PastArgs, history: &History, at: SystemTime) -> Result<String, String> {
+    let mut changes = history.changes().map_err(told)?;
+    let names = changes.iter().map(|it| it.0.as_str());
+    if let Some(name) = &given.name
+        && !names.clone().any(|it| it == name)
+    {
+        return Err(format!("nothing is known of {}", quoted(name, names)));
+    }
+    changes.retain(|it| given.name.as_ref().is_none_or(|name| it.0 == *name));
+    let from = at.checked_sub(given.length.0);
+    let period = Period {
+        from: from.unwrap_or(SystemTime::UNIX_EPOCH),
+        until: at,
+        zone: TimeZone::system(),
+    };
+    Ok(write(
+        &changes,
+        given.name.as_deref(),
+        &period,
+        given.format,
+    ))
+}
+
+/// Pauses what a pattern means.
+///
+/// # Errors
+/// When it means nothing.
+pub fn pause(
+    given: &PauseArgs,
+    plan: &Plan,
+    history: &mut History,
+    at: SystemTime,
+) -> Result<String, String> {
+    let meant = plan.meant(&given.pattern);
+    if meant.is_empty() {
+        return Err(plan.no_such(&given.pattern));
+    }
+    let pause = Pause {
+        pattern: given.pattern.clone(),
+        since: at,
+        until: at + given.length.0,
+        because: text::clean(given.because.as_deref().unwrap_or_default()),
+    };
+    history
+        .pause(&pause)
+        .map_err(|it| format!("not paused: {it:#}"))?;
+    let length = quantity::seconds(given.length.0.as_secs_f64());
+    Ok(format!("OK - paused for {length}: {}\n", meant.join(", ")))
+}
+
+/// Ends pauses.
+///
+/// # Errors
+/// When no pause is called so.
+pub fn resume(given: &ResumeArgs, history: &mut History, at: SystemTime) -> Result<String, String> {
+    if history.resume(&given.pattern, at).map_err(told)? > 0 {
+        return Ok(format!("OK - {} is paused no more\n", given.pattern));
+    }
+    let open = history.pauses(at).map_err(told)?;
+    let open: Vec<&str> = open.iter().map(|it| it.pattern.as_str()).collect();
+    Err(match open[..] {
+        [] => "nothing is paused".to_owned(),
+        _ => format!(
+            "no pause is called `{}`; paused are {}",
+            given.pattern,
+            open.join(", ")
+        ),
+    })
+}
+
+/// Records that somebody vouches for a check.
+///
+/// # Errors
+/// When no review is called so.
+pub fn attest(
+    given: &Attest,
+    plan: &Plan,
+    history: &mut History,
+    at: SystemTime,
+) -> Result<String, String> {
+    let reviews = plan
+        .jobs
+        .iter()
+        .filter(|it| it.kind.name == review::TYPE.name);
+    let mut reviews = reviews.map(|it| it.name.as_str());
+    let name = text::clean(&given.name);
+    if !reviews.clone().any(|it| it == name) {
+        let meant = quoted(&name, &mut reviews);
+        return Err(format!("no check of type review is called {meant}"));
+    }
+    let attestation = review::Attestation::new(&given.by, given.note.as_deref());
+    history
+        .attest(at, &name, &attestation.to_value())
+        .map_err(|it| format!("not recorded: {it:#}"))?;
+    Ok(format!("OK - {name}: {attestation}\n"))
+}
+
 /// The past of one check, change by change, or of all, in one line each.
-pub fn write(changes: &Changes, one: Option<&str>, period: &Period, format: PastFormat) -> String {
+fn write(changes: &Changes, one: Option<&str>, period: &Period, format: PastFormat) -> String {
     match (format, one) {
         (PastFormat::Json, _) => format!("{:#}\n", document(changes, period)),
         (PastFormat::Csv, _) => csv(changes, period),

@@ -44,7 +44,7 @@ fn json_follows_its_schema() {
     assert_eq!(checks[1]["owner"], "net team");
     assert_eq!(checks[0]["perf"]["used"]["unit"], "B");
     assert!(checks[0]["perf"]["used"]["crit"].is_string());
-    let schema = crate::koshu::koshu(&["schema", "report"]).out;
+    let schema = koshu::koshu(&["schema", "report"]).out;
     let schema: serde_json::Value = serde_json::from_str(&schema).expect("a schema");
     let known = schema["definitions"]["Check"]["properties"]
         .as_object()

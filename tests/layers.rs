@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Top to bottom; modules of one line do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["main"],
-    &["discover", "past"],
+    &["discover", "past", "round"],
     &["cli", "manual"],
     &["config", "dropin", "export", "runner"],
     &["triage", "history"],

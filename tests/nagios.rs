@@ -5,6 +5,7 @@ use crate::koshu::{Lists, binary};
 use crate::results::{self, EXPECTED};
 use crate::server;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -75,6 +76,13 @@ impl Nagios {
             _running: running,
         };
         engine::until("Nagios to be up", || nagios.path("qh").exists());
+        // Who comes before it reads its pipe is told that nobody does.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        engine::until("Nagios to read its pipe", || {
+            let mut pipe = fs::OpenOptions::new();
+            let pipe = pipe.write(true).custom_flags(nonblocking);
+            pipe.open(nagios.path("cmd")).is_ok()
+        });
         Some(nagios)
     }
 

@@ -298,6 +298,18 @@ fn root_runs_no_list_that_others_may_write() {
         .is("UNKNOWN");
     fs::set_permissions(list.path(), mode(0o1777)).expect("a mode");
     list.run(&[]).is("OK");
+    // What it would write and send where is root's affair, too.
+    fs::set_permissions(list.file(), mode(0o666)).expect("a mode");
+    let to = "[[check]]\ntype = 'file'\npath = '/'\n[[to]]\nurl = 'file:/etc/cron.d/x'\n";
+    list.add("checks.toml", to.as_bytes());
+    list.run(&[])
+        .has("so it may not say where root writes")
+        .is("UNKNOWN");
+    fs::set_permissions(list.file(), mode(0o644)).expect("a mode");
+    list.add(
+        "checks.toml",
+        b"[[check]]\ntype = 'plugin'\ncommand = 'true'\nexit = 0\n",
+    );
     std::os::unix::fs::chown(list.file(), Some(65534), None).expect("an owner");
     list.run(&[])
         .has("belongs to another user than root")

@@ -131,7 +131,7 @@ fn a_bad_line_alarms_once_also_when_the_log_is_rotated() {
 #[test]
 fn growth_and_changes_are_seen_from_run_to_run() {
     let place = place(
-        "[[check]]\nname = 'growth'\ntype = 'file'\npath = 'log'\ngrowth = '1kB,1GB'\n[[check]]\nname = 'sum'\ntype = 'file'\npath = 'log'\nchecksum = 'unchanged'\n",
+        "[[check]]\nname = 'growth'\ntype = 'file'\npath = 'log'\ngrowth = '1kB,1MB'\n[[check]]\nname = 'sum'\ntype = 'file'\npath = 'log'\nchecksum = 'unchanged'\n",
     );
     append(&place, "x");
     place.run(&[]).is("OK");

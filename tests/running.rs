@@ -218,7 +218,7 @@ fn without_a_list_this_host_is_checked_and_that_is_said() {
     }
     let said = koshu(&["run"]);
     said.has("there is no list in /etc/koshu").has("used=");
-    koshu(&["list"]).has("disks");
+    koshu(&["list"]).has("disk /");
 }
 
 #[test]

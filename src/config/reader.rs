@@ -185,7 +185,19 @@ impl<'l> Reader<'l> {
         }
     }
 
+    /// Refuses what only root may order, in a list that others may write.
+    fn trust(&mut self, source: &Source, at: std::ops::Range<usize>, what: &str) {
+        if let Some(who) = &source.writable {
+            let message = format!("{who}, so it may not say {what}");
+            let help = "take the right to write away, or run koshu as another user";
+            self.mistakes
+                .push(Mistake::at(source, at, &message).help(help));
+        }
+    }
+
     fn to(&mut self, source: &'l Source, item: Spanned<DeValue>) {
+        // Files and secrets that only root has are within reach of a destination.
+        self.trust(source, item.span(), "where root writes and sends what");
         if let DeValue::Table(table) = item.get_ref() {
             literal_secrets(table, &mut |key| {
                 self.secrets.push((source, key.to_owned()))
@@ -382,11 +394,8 @@ impl<'l> Reader<'l> {
         let Some(kind) = self.kind(source, &header, &table) else {
             return;
         };
-        if let (Some(who), true) = (&source.writable, kind.name == plugin::TYPE.name) {
-            let message = format!("{who}, so it may not say which programs root runs");
-            let help = "take the right to write away, or run koshu as another user";
-            self.mistakes
-                .push(Mistake::at(source, header.clone(), &message).help(help));
+        if kind.name == plugin::TYPE.name {
+            self.trust(source, header.clone(), "which programs root runs");
         }
         let target = target(kind, &table);
         let (common_keys, own_keys) = (check::keys::<Common>(), (kind.keys)());

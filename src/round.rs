@@ -1,0 +1,299 @@
+//! One round: a plan is run, what earlier runs saw is brought together with it, and the report is delivered and recorded.
+
+use crate::check::{self, Memories};
+use crate::deliver::{self, Parcel};
+use crate::format::{Format, Style};
+use crate::history::{self, History, Wanted};
+use crate::host::account;
+use crate::model::forecast::{self, Samples};
+use crate::model::outcome::Outcome;
+use crate::model::report::{Looked, Report};
+use crate::model::standing::Standing;
+use crate::model::state::State;
+use crate::plan::{Job, Pause, Plan};
+use crate::runner::{self, Orders, Progress};
+use crate::triage;
+use jiff::tz::TimeZone;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+/// How a plan is run and recorded.
+pub struct Setting<'s> {
+    pub deadline: Duration,
+    pub parallel: Option<usize>,
+    /// What this machine is called in the report.
+    pub host: Option<&'s str>,
+    /// Where the list came from, when that is not what was asked for.
+    pub origin: Option<String>,
+    /// The file of history.
+    pub state: Option<&'s Path>,
+    pub records: Records,
+    /// The format and style of destinations that name none.
+    pub output: (&'static Format, Style),
+    /// The exit code that destinations are told.
+    pub told: &'s dyn Fn(&Report) -> u8,
+}
+
+/// Which runs are recorded.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Records {
+    /// Those of a list.
+    Always,
+    /// Those in which a key needs history.
+    IfNeeded,
+}
+
+/// Who looks on.
+pub struct Watch<'w> {
+    /// Told now and then what is going on, where somebody watches.
+    pub on_progress: Option<&'w mut dyn FnMut(&Progress)>,
+    /// Why the run is to stop at once, if it is.
+    pub stop: &'w dyn Fn() -> Option<String>,
+}
+
+/// An open file of history with what is to be said of it.
+type Opened = (History, Option<String>);
+
+/// What earlier runs saw, or why that is not known.
+struct Earlier {
+    history: Result<Opened, String>,
+    past: Result<HashMap<String, Standing>, String>,
+    pauses: Vec<Pause>,
+    samples: HashMap<String, HashMap<String, Samples>>,
+}
+
+/// What has ended so long ago is worth a word while it still fails.
+const RECENTLY: Duration = Duration::from_secs(86_400);
+
+/// Opens the history, or says why there is none.
+///
+/// # Errors
+/// When it is switched off, has no place or cannot be opened.
+pub fn open(state: Option<&Path>, env: &check::Env, at: SystemTime) -> Result<Opened, String> {
+    if state.is_some_and(|it| it.as_os_str() == "none") {
+        return Err("history is switched off".to_owned());
+    }
+    let var = |name: &str| {
+        let value = env.var(name).filter(|it| !it.is_empty());
+        value.map(PathBuf::from)
+    };
+    let place = history::place(state, var, &account::own());
+    let opened = place.and_then(|it| History::open(&it, at));
+    opened.map_err(told)
+}
+
+fn told(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+/// Runs a plan, delivers the report and records it.
+pub fn run(
+    mut plan: Plan,
+    env: check::Env,
+    at: SystemTime,
+    setting: &Setting,
+    watch: Watch,
+) -> Report {
+    let remembers = |it: &Job| it.check.remembers();
+    let needs = |it: &Job| remembers(it) || it.confirm.is_some() || it.full_in.is_some();
+    let needing: Vec<bool> = plan
+        .jobs
+        .iter()
+        .map(|it| needs(it) || it.every.is_some())
+        .collect();
+    let named = |which: fn(&Job) -> bool| -> Vec<String> {
+        let jobs = plan.jobs.iter().filter(|it| which(it));
+        jobs.map(|it| it.name.clone()).collect()
+    };
+    let foretold = named(|it| it.full_in.is_some());
+    let rare = named(|it| it.every.is_some());
+    let is_wanted = setting.records == Records::Always || needing.contains(&true);
+    // What a check remembers, and whether it is due, must be known before it runs; nothing else must.
+    let mut opened = match is_wanted && (plan.jobs.iter().any(remembers) || !rare.is_empty()) {
+        true => Some(open(setting.state, &env, at)),
+        false => None,
+    };
+    let (memories, kept) = match &opened {
+        Some(opened) => (memories(&plan, opened), kept(&plan, opened, at)),
+        None => (Ok(HashMap::new()), HashMap::new()),
+    };
+    let host = setting.host.unwrap_or(&env.host).to_owned();
+    let shared = Arc::new(check::Run::new(env, memories));
+    let earlier = {
+        let (run, state) = (shared.clone(), setting.state.map(Path::to_owned));
+        let names: Vec<String> = plan
+            .names()
+            .chain([deliver::NAME])
+            .map(str::to_owned)
+            .collect();
+        let (opened, foretold) = (opened.take(), foretold.clone());
+        move || {
+            let opened = match is_wanted {
+                true => opened.unwrap_or_else(|| open(state.as_deref(), &run.env, at)),
+                false => Err("not needed".to_owned()),
+            };
+            load(opened, &names, &foretold, at)
+        }
+    };
+    // The file is read while the checks run.
+    let earlier = thread::Builder::new()
+        .name("history".to_owned())
+        .spawn(earlier);
+    let to = std::mem::take(&mut plan.to);
+    // It only tells two runs apart, so that a machine without random numbers still delivers.
+    let run_id = deliver::run_id().unwrap_or_default();
+    deliver::begin(&to, &run_id, &shared, at);
+    let orders = Orders {
+        run: shared.clone(),
+        at,
+        deadline: setting.deadline,
+        parallel: setting.parallel,
+        on_progress: watch.on_progress,
+        stop: watch.stop,
+    };
+    let due = plan.jobs.iter().filter(|it| !kept.contains_key(&it.name));
+    let mut ran = runner::run(due.cloned().collect(), orders);
+    // What a check that was cut off has started must not go on without it.
+    shared.children.end();
+    // Between those that were looked at stand those that were not due.
+    let mut looked = ran.looked.into_iter();
+    let all = plan
+        .jobs
+        .iter()
+        .filter_map(|it| kept.get(&it.name).cloned().or_else(|| looked.next()));
+    ran.looked = all.collect();
+    let earlier = earlier.map_err(|it| it.to_string()).and_then(|it| {
+        let loaded = it.join();
+        loaded.map_err(|_| "internal error while it was read".to_owned())
+    });
+    let earlier = earlier.unwrap_or_else(Earlier::unknown);
+    let mut history = earlier.history;
+    let delivered = earlier.past.as_ref().ok();
+    let delivered = delivered.and_then(|it| it.get(deliver::NAME).cloned());
+    // To find the zone takes longer than many a check, and only windows are in one.
+    let zone = match plan.windows.is_empty() && earlier.pauses.is_empty() {
+        true => TimeZone::UTC,
+        false => TimeZone::system(),
+    };
+    let retention = plan.retention;
+    let mut report = triage::report(
+        plan,
+        ran,
+        triage::Setting {
+            host,
+            at,
+            zone,
+            origin: setting.origin.clone(),
+            pauses: earlier.pauses,
+            samples: earlier.samples,
+            past: earlier.past,
+        },
+    );
+    if !to.is_empty() {
+        let failed = delivered.as_ref().is_some_and(|it| it.state != State::Ok);
+        let parcel = Parcel {
+            code: (setting.told)(&report),
+            report: Arc::new(report.clone()),
+            format: setting.output.0,
+            style: setting.output.1,
+            again: failed,
+            run_id,
+        };
+        let outcome = match deliver::deliver(&to, &parcel, &shared) {
+            None if failed => Some(deliver::recovered(&to)),
+            outcome => outcome,
+        };
+        if let Some(outcome) = outcome {
+            triage::add(&mut report, deliver::NAME, outcome, delivered.as_ref());
+        }
+    }
+    // Recorded before it is printed, so that nothing is printed that was not; and after it is delivered, so that a
+    // change that nobody was told of is one in the next run, too.
+    if let Ok((history, said)) = &mut history {
+        let wanted = Wanted {
+            samples: foretold.iter().map(String::as_str).collect(),
+            answers: rare.iter().map(String::as_str).collect(),
+        };
+        let failed = history.record(&report, &wanted, &retention).err();
+        let failed = failed.map(|it| format!("this run is not recorded: {it:#}"));
+        for line in said.iter().chain(&failed) {
+            let entries = report.entries.iter_mut().zip(&needing);
+            entries
+                .filter(|it| *it.1)
+                .for_each(|it| it.0.outcome.detail(line));
+        }
+    }
+    report
+}
+
+impl Earlier {
+    /// Nothing is known, and why.
+    fn unknown(why: String) -> Earlier {
+        Earlier {
+            history: Err(why.clone()),
+            past: Err(why),
+            pauses: Vec::new(),
+            samples: HashMap::new(),
+        }
+    }
+}
+
+/// Reads what triage wants to know.
+fn load(
+    opened: Result<Opened, String>,
+    names: &[String],
+    foretold: &[String],
+    at: SystemTime,
+) -> Earlier {
+    let (history, said) = match opened {
+        Err(why) => return Earlier::unknown(why),
+        Ok(opened) => opened,
+    };
+    let window = Duration::from_secs_f64(forecast::WINDOW);
+    let since = at.checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH);
+    let samples = foretold
+        .iter()
+        .filter_map(|name| Some((name.clone(), history.samples(name, since).ok()?)));
+    let recently = at.checked_sub(RECENTLY).unwrap_or(at);
+    Earlier {
+        past: history
+            .standings(names.iter().map(String::as_str))
+            .map_err(told),
+        pauses: history.pauses(recently).unwrap_or_default(),
+        samples: samples.collect(),
+        history: Ok((history, said)),
+    }
+}
+
+/// What the checks of a plan remember.
+fn memories(plan: &Plan, opened: &Result<Opened, String>) -> Memories {
+    let (history, _) = opened.as_ref().map_err(String::clone)?;
+    let remembering = plan.jobs.iter().filter(|it| it.check.remembers());
+    let names: Vec<&str> = remembering.map(|it| it.name.as_str()).collect();
+    history.memories(&names).map_err(told)
+}
+
+/// The answers of checks that are not due yet.
+fn kept(plan: &Plan, opened: &Result<Opened, String>, at: SystemTime) -> HashMap<String, Looked> {
+    let rare = plan.jobs.iter().filter(|it| it.every.is_some());
+    let names: Vec<&str> = rare.clone().map(|it| it.name.as_str()).collect();
+    let answers = match opened {
+        Ok((history, _)) if !names.is_empty() => history.answers(&names).unwrap_or_default(),
+        _ => HashMap::new(),
+    };
+    let kept = rare.filter_map(|job| {
+        let answer = answers.get(&job.name)?;
+        // An answer from the future is none.
+        let age = at.duration_since(answer.at).ok()?;
+        let looked = Looked {
+            outcome: Outcome::from_value(&answer.value)?,
+            took: Duration::ZERO,
+            age: Some(age),
+        };
+        (age < job.every?).then(|| (job.name.clone(), looked))
+    });
+    kept.collect()
+}
