@@ -256,6 +256,13 @@ fn results_go_through_the_api_with_the_exported_user() {
         .has("koshu-delivery")
         .has("the certificate is for localhost");
     let to = to.replace("127.0.0.1", "localhost");
+    let one = Lists::new("[[check]]\nname = 'fine'\ntype = 'file'\npath = '/'\n");
+    let strange = deliver(&one, to.split("?ca=").next().unwrap_or_default());
+    let told = strange.is("WARNING");
+    assert!(
+        told.contains("which this machine does not trust") || told.contains("no root"),
+        "{told}"
+    );
     let fine = deliver(&lists, &to);
     assert!(!fine.out.contains("koshu-delivery"), "{}", fine.out);
     let mut services = master.services();

@@ -2,6 +2,7 @@
 
 use crate::engine::{self, Running};
 use crate::koshu::Lists;
+use crate::nagios::{NAMES, Nagios};
 use crate::results::{self, EXPECTED};
 use crate::server;
 use std::path::PathBuf;
@@ -84,6 +85,30 @@ fn exported_commands_run_in_a_real_nrpe() {
         first.starts_with("CRITICAL - broken") && first.contains("rta=0.25s"),
         "{text}"
     );
+}
+
+#[test]
+fn exported_services_of_a_real_nagios_ask_nrpe() {
+    let lists = results::lists();
+    let commands = results::export(&lists, &["nrpe", "commands", "--each"]);
+    let Some(nrpe) = Nrpe::start(&commands) else {
+        return;
+    };
+    let ask = format!(
+        "define command {{\n command_name check_nrpe\n command_line {} -H 127.0.0.1 -p {} -c $ARG1$\n}}\n",
+        nrpe.client.display(),
+        nrpe.port
+    );
+    let services = results::export(&lists, &["nrpe", "services", "--each", "--host", "box"]);
+    let Some(nagios) = Nagios::start(&format!("{ask}{services}")) else {
+        return;
+    };
+    nagios.wait(&NAMES[1..]);
+    for it in &EXPECTED {
+        assert_eq!(nagios.field(it.name, "current_state"), it.code.to_string());
+        assert_eq!(nagios.field(it.name, "plugin_output"), it.text);
+        assert_eq!(nagios.field(it.name, "performance_data"), it.perfdata);
+    }
 }
 
 #[test]
