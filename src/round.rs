@@ -112,7 +112,9 @@ pub fn run(
     let rare = named(|it| it.every.is_some());
     let is_wanted = setting.records == Records::Always || needing.contains(&true);
     // What a check remembers, and whether it is due, must be known before it runs; nothing else must.
-    let mut opened = match is_wanted && (plan.jobs.iter().any(remembers) || !rare.is_empty()) {
+    let is_off = setting.state.is_some_and(|it| it.as_os_str() == "none");
+    let opened = match plan.jobs.iter().any(remembers) || !rare.is_empty() || is_off {
+        _ if !is_wanted => Some(Err("not needed".to_owned())),
         true => Some(open(setting.state, &env, at)),
         false => None,
     };
@@ -122,26 +124,21 @@ pub fn run(
     };
     let host = setting.host.unwrap_or(&env.host).to_owned();
     let shared = Arc::new(check::Run::new(env, memories));
-    let earlier = {
-        let (run, state) = (shared.clone(), setting.state.map(Path::to_owned));
-        let names: Vec<String> = plan
-            .names()
-            .chain([deliver::NAME])
-            .map(str::to_owned)
-            .collect();
-        let (opened, foretold) = (opened.take(), foretold.clone());
-        move || {
-            let opened = match is_wanted {
-                true => opened.unwrap_or_else(|| open(state.as_deref(), &run.env, at)),
-                false => Err("not needed".to_owned()),
+    // The file is read while the checks run.
+    let reading = match opened {
+        Some(Err(why)) => Err(why),
+        opened => {
+            let (run, state) = (shared.clone(), setting.state.map(Path::to_owned));
+            let names = plan.names().chain([deliver::NAME]).map(str::to_owned);
+            let (names, foretold): (Vec<String>, _) = (names.collect(), foretold.clone());
+            let read = move || {
+                let opened = opened.unwrap_or_else(|| open(state.as_deref(), &run.env, at));
+                load(opened, &names, &foretold, at)
             };
-            load(opened, &names, &foretold, at)
+            let reader = thread::Builder::new().name("history".to_owned());
+            reader.spawn(read).map_err(|it| it.to_string())
         }
     };
-    // The file is read while the checks run.
-    let earlier = thread::Builder::new()
-        .name("history".to_owned())
-        .spawn(earlier);
     let to = std::mem::take(&mut plan.to);
     // It only tells two runs apart, so that a machine without random numbers still delivers.
     let run_id = deliver::run_id().unwrap_or_default();
@@ -165,9 +162,9 @@ pub fn run(
         .iter()
         .filter_map(|it| kept.get(&it.name).cloned().or_else(|| looked.next()));
     ran.looked = all.collect();
-    let earlier = earlier.map_err(|it| it.to_string()).and_then(|it| {
-        let loaded = it.join();
-        loaded.map_err(|_| "internal error while it was read".to_owned())
+    let earlier = reading.and_then(|it| {
+        let read = it.join();
+        read.map_err(|_| "internal error while it was read".to_owned())
     });
     let earlier = earlier.unwrap_or_else(Earlier::unknown);
     let mut history = earlier.history;

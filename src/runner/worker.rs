@@ -97,8 +97,10 @@ impl Shop {
             begin,
             last,
         };
+        // Nobody waits yet whom one would have to wake.
         for job in 0..shop.jobs.len() {
-            shop.push(job, 1);
+            let queue = shop.queue(Lane::of(&shop.jobs[job]));
+            lock(&queue.jobs).push_back((job, 1));
         }
         shop
     }
