@@ -31,9 +31,9 @@ pub enum Command {
     List(Lists),
     /// Read the list and tell every mistake in it
     Validate(Lists),
-    /// Explain a check type with its keys, or a finding and what to do about it
+    /// Explain a check type with its keys, a finding and what to do about it, or how to plug koshu into another system
     Explain {
-        /// A type as `http`, or a finding as `expired`; nothing for an overview
+        /// A type as `http`, a finding as `expired`, an engine as `nagios`; nothing for an overview
         topic: Option<String>,
     },
     /// Show what was seen: states, outages, availability
@@ -64,12 +64,6 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Print a manual page
-    #[command(hide = true)]
-    Man {
-        #[arg(value_enum)]
-        page: Page,
-    },
     /// One check from the command line, of the type that the subcommand names
     #[command(skip)]
     AdHoc(AdHoc),
@@ -79,16 +73,6 @@ pub enum Command {
 pub enum Schema {
     List,
     Report,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum Page {
-    #[value(name = "koshu.1")]
-    Command,
-    #[value(name = "koshu.toml.5")]
-    List,
-    #[value(name = "koshu-engines.7")]
-    Engines,
 }
 
 #[derive(Debug, Args)]

@@ -27,7 +27,7 @@ mod runner;
 mod triage;
 
 use crate::check::disk::helper;
-use crate::cli::{AdHoc, Cli, Command, Exit, ExportArgs, Lists, Options, Page, Print, Schema};
+use crate::cli::{AdHoc, Cli, Command, Exit, ExportArgs, Lists, Options, Print, Schema};
 use crate::config::{Mistakes, Source};
 use crate::deliver::{Destination, Parcel};
 use crate::dropin::Dropin;
@@ -167,14 +167,6 @@ fn koshu(cli: Cli) -> u8 {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "koshu", &mut script);
             print(&script, 0)
-        }
-        Command::Man { page } => {
-            let page = match page {
-                Page::Command => manual::pages::command(cli::command()),
-                Page::List => manual::pages::list(),
-                Page::Engines => manual::pages::engines(),
-            };
-            print(page.as_bytes(), 0)
         }
     }
 }

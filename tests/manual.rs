@@ -10,17 +10,6 @@ fn file(name: &str) -> String {
 }
 
 #[test]
-fn committed_manual_pages_are_not_stale() {
-    for page in ["koshu.1", "koshu.toml.5", "koshu-engines.7"] {
-        let made = koshu(&["man", page]).out;
-        assert!(
-            made == file(&format!("man/{page}")),
-            "stale: cargo run -q -- man {page} > man/{page}"
-        );
-    }
-}
-
-#[test]
 fn manual_pages_are_sound_roff() {
     if crate::engine::find("groff").is_none() {
         return;

@@ -1,11 +1,11 @@
-//! `explain`, the schemas and the manual pages, all from the doc comments of the types' fields.
+//! `explain` and the schemas, from the doc comments of the types' fields and the tables of findings and engines.
 
-pub mod pages;
 pub mod schema;
 
 use crate::check::{TYPES, Type};
 use crate::config::Source;
 use crate::deliver;
+use crate::export::{ENGINES, Engine};
 use crate::model::name;
 use crate::model::outcome::{Code, LATE};
 use crate::plan::Plan;
@@ -112,6 +112,9 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
         }
         return Ok(text);
     }
+    if let Some(engine) = Engine::named(topic) {
+        return Ok(explain_engine(engine));
+    }
     let of_types = TYPES
         .iter()
         .flat_map(|kind| kind.codes().map(move |code| (kind.name, code)));
@@ -124,11 +127,14 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
         return Ok("late: the check did not answer within its timeout\n\n  state    that of the key `late`, by default critical\n\nThe text says how far it came. Look at what it waits for; where slow is normal, raise `timeout`.\n".to_owned());
     }
     if findings.is_empty() {
-        let types = TYPES.iter().map(|it| it.name);
+        let engines = ENGINES.iter().map(|it| it.name);
+        let types = TYPES.iter().map(|it| it.name).chain(engines);
         let codes = TYPES.iter().flat_map(|it| it.codes()).map(|it| it.code);
         let near = name::nearest(topic, types.chain(codes));
         let near = near.map_or(String::new(), |it| format!(", did you mean `{it}`?"));
-        return Err(format!("`{topic}` is neither a type nor a finding{near}"));
+        return Err(format!(
+            "`{topic}` is no type, finding, table or engine{near}"
+        ));
     }
     let mut text = format!("{topic}: a finding\n");
     let mut told: Vec<&str> = Vec::new();
@@ -171,6 +177,12 @@ fn overview() -> String {
     text.push_str("\nKeys of every check, also in [defaults] but for name, label and type:\n\n");
     write_keys(&mut text, &keys_of(&schema::common()));
     text.push_str("\nOther tables: koshu explain group, window, to or history\n");
+    let engines: Vec<&str> = ENGINES.iter().map(|it| it.name).collect();
+    let _ = writeln!(
+        text,
+        "How koshu plugs into other systems: koshu explain {}",
+        engines.join(", ")
+    );
     text
 }
 
@@ -188,6 +200,31 @@ fn explain_type(kind: &Type) -> String {
         "\nKeys of every check: koshu explain\n\nExample:\n\n{}",
         kind.example
     );
+    text
+}
+
+/// What there is to know of an engine, each with its word.
+fn facts(engine: &Engine) -> Vec<(&'static str, String)> {
+    let parts = engine.parts.iter();
+    let parts = parts.map(|it| format!("koshu export {} {} ({})", engine.name, it.name, it.file));
+    vec![
+        ("Configuration", parts.collect::<Vec<_>>().join("; ")),
+        ("States", engine.states.to_owned()),
+        ("Size limits", engine.limits.to_owned()),
+        ("Timeouts", engine.timeouts.to_owned()),
+        ("Security", engine.security.to_owned()),
+        ("Proof", engine.proof.to_owned()),
+    ]
+}
+
+fn explain_engine(engine: &Engine) -> String {
+    let mut text = format!("{}\n\n", engine.title);
+    for step in engine.set_up {
+        let _ = writeln!(text, "{step}\n");
+    }
+    for (word, fact) in facts(engine) {
+        let _ = writeln!(text, "  {word:<15}{fact}");
+    }
     text
 }
 
@@ -257,3 +294,6 @@ pub fn validated(
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,17 @@
-//! The manual pages, in roff.
+//! The manual pages, in roff: made here from the code, and committed, because no host wants to make them.
 
 use super::schema::{common, tables};
-use super::{Key, about, keys_of};
+use super::{Key, about, facts, keys_of};
 use crate::check::{TYPES, Type};
+use crate::cli;
 use crate::deliver::PRESETS;
 use crate::export::ENGINES;
 use crate::format::FORMATS;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 /// koshu(1).
-pub fn command(command: clap::Command) -> String {
-    let command = command.disable_help_subcommand(true);
+fn command() -> String {
+    let command = cli::command().disable_help_subcommand(true);
     let man = clap_mangen::Man::new(command.clone())
         .date("")
         .source(concat!("koshu ", env!("CARGO_PKG_VERSION")));
@@ -125,7 +126,7 @@ fn plain(text: &str) -> String {
 }
 
 /// koshu.toml(5).
-pub fn list() -> String {
+fn list() -> String {
     let mut roff = Roff::new();
     roff.control(
         "TH",
@@ -191,7 +192,7 @@ pub fn list() -> String {
 }
 
 /// koshu-engines(7).
-pub fn engines() -> String {
+fn engines() -> String {
     let mut roff = Roff::new();
     let source = concat!("koshu ", env!("CARGO_PKG_VERSION"));
     roff.control("TH", ["koshu-engines", "7", "", source]);
@@ -255,24 +256,14 @@ pub fn engines() -> String {
     }
     for engine in ENGINES {
         roff.control("SH", [engine.title.to_uppercase().as_str()]);
-        let parts: Vec<String> = engine
-            .parts
-            .iter()
-            .map(|it| format!("koshu export {} {} ({})", engine.name, it.name, it.file))
-            .collect();
         for text in engine.set_up {
             paragraph(&mut roff, text);
         }
-        let parts = parts.join("; ");
-        let rows = [
-            ("Configuration", parts.as_str()),
-            ("States", engine.states),
-            ("Size limits", engine.limits),
-            ("Timeouts", engine.timeouts),
-            ("Security", engine.security),
-            ("Proof", engine.proof),
-        ];
-        terms(&mut roff, &mut rows.into_iter());
+        let facts = facts(engine);
+        terms(
+            &mut roff,
+            &mut facts.iter().map(|(word, it)| (*word, it.as_str())),
+        );
     }
     roff.control("SH", ["SEE ALSO"]);
     roff.text([roman("koshu(1), koshu.toml(5)")]);
@@ -286,5 +277,30 @@ fn page_keys(roff: &mut Roff, keys: &[Key]) {
         let head: [Inline; 2] = [bold(&key.name), roman(format!(" ({}{need})", key.kind))];
         roff.text(head);
         roff.text([roman(plain(&key.meaning))]);
+    }
+}
+
+/// Each page and its text.
+fn pages() -> [(&'static str, String); 3] {
+    [
+        ("koshu.1", command()),
+        ("koshu.toml.5", list()),
+        ("koshu-engines.7", engines()),
+    ]
+}
+
+#[test]
+fn committed_manual_pages_are_not_stale() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+    for (name, page) in pages() {
+        let file = folder.join(name);
+        if std::env::var_os("KOSHU_WRITE_MAN").is_some() {
+            std::fs::write(&file, &page).expect("a page");
+        }
+        let committed = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            committed == page,
+            "stale: KOSHU_WRITE_MAN=1 cargo test committed_manual_pages"
+        );
     }
 }
