@@ -29,7 +29,7 @@ mod triage;
 use crate::check::disk::helper;
 use crate::cli::{AdHoc, Cli, Command, Exit, ExportArgs, Lists, Options, Print, Schema};
 use crate::config::{Mistakes, Source};
-use crate::deliver::{Destination, Parcel};
+use crate::deliver::{Begun, Destination, Parcel};
 use crate::dropin::Dropin;
 use crate::export::{Engine, Order};
 use crate::format::{Failure, Format, Style};
@@ -525,7 +525,7 @@ fn unable(mut failure: Failure, options: &Options) -> u8 {
             run_id: deliver::run_id().unwrap_or_default(),
         };
         let run = Arc::new(check::Run::new(env(), Err("not needed".to_owned())));
-        if let Some(outcome) = deliver::deliver(&to, &parcel, &run) {
+        if let Some(outcome) = deliver::deliver(&to, &parcel, Begun::default(), &run) {
             let line = format!("{}: {}", deliver::NAME, outcome.line());
             failure.details = format!("{}\n{line}", failure.details.trim_end());
         }

@@ -47,6 +47,36 @@ pub struct Job {
     pub base: PathBuf,
 }
 
+impl Job {
+    /// A job of this name and nothing else that a list could say.
+    pub fn new(name: &str, kind: &'static Type, check: Arc<dyn Check>) -> Job {
+        Job {
+            name: name.to_owned(),
+            label: name::label(name),
+            kind,
+            check,
+            timeout: TIMEOUT,
+            late: State::Critical,
+            retry: Retry::default(),
+            tags: Vec::new(),
+            hosts: Vec::new(),
+            grade: BTreeMap::new(),
+            needs: Vec::new(),
+            confirm: None,
+            every: None,
+            full_in: None,
+            at_most: None,
+            owner: None,
+            action: None,
+            runbook: None,
+            base: PathBuf::new(),
+        }
+    }
+}
+
+/// The timeout of a check that names none: below check_nrpe's 10 s.
+const TIMEOUT: Duration = Duration::from_secs(8);
+
 /// How often to look again in the same run after a failure.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Retry {

@@ -142,7 +142,7 @@ pub fn run(
     let to = std::mem::take(&mut plan.to);
     // It only tells two runs apart, so that a machine without random numbers still delivers.
     let run_id = deliver::run_id().unwrap_or_default();
-    deliver::begin(&to, &run_id, &shared, at);
+    let begun = deliver::begin(&to, &run_id, &shared, at);
     let orders = Orders {
         run: shared.clone(),
         at,
@@ -199,7 +199,7 @@ pub fn run(
             again: failed,
             run_id,
         };
-        let outcome = match deliver::deliver(&to, &parcel, &shared) {
+        let outcome = match deliver::deliver(&to, &parcel, begun, &shared) {
             None if failed => Some(deliver::recovered(&to)),
             outcome => outcome,
         };

@@ -4,6 +4,7 @@ use crate::engine;
 use crate::koshu::{Lists, Said, binary, command, said};
 use std::fs;
 use std::process::Command;
+use tempfile::TempDir;
 
 /// A host with nginx, a database, a certbot lineage, backups and a cron job, in namespaces of its own.
 fn fresh_host(script: &str) -> Option<String> {
@@ -156,9 +157,38 @@ fn a_backup_that_is_late_is_a_comment_for_a_person() {
     assert!(!text.contains("\npath = \"/var/backups"), "{text}");
 }
 
+#[test]
+fn a_process_cannot_write_into_the_list() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let evil = folder.path().join("77");
+    fs::create_dir_all(evil.join("fd")).expect("a folder");
+    let stat = format!("77 (x\n[[to]]\nu=\"y) S 1 77{}", " 0".repeat(60));
+    fs::write(evil.join("stat"), stat).expect("a file");
+    std::os::unix::fs::symlink("socket:[4711]", evil.join("fd/3")).expect("a link");
+    let list = made_up_in(folder, ROOT, &listener(8443), &["discover"]).out;
+    assert!(list.contains("listen = [8443]"), "{list}");
+    assert!(
+        !list
+            .lines()
+            .any(|it| it.starts_with("[[to]]") || it.starts_with("u=")),
+        "{list}"
+    );
+    let lists = Lists::new(&list);
+    let said = crate::koshu::koshu(&["validate", "-c", &lists.file()]);
+    assert!(said.out.contains(" are right in "), "{}{list}", said.out);
+}
+
 /// A machine whose /proc is made up.
 fn made_up(mountinfo: &str, tcp: &str, words: &[&str]) -> Said {
-    let folder = tempfile::tempdir().expect("a folder");
+    made_up_in(
+        tempfile::tempdir().expect("a folder"),
+        mountinfo,
+        tcp,
+        words,
+    )
+}
+
+fn made_up_in(folder: TempDir, mountinfo: &str, tcp: &str, words: &[&str]) -> Said {
     let one = folder.path().join("1");
     fs::create_dir_all(one.join("net")).expect("a folder");
     fs::write(one.join("mountinfo"), mountinfo).expect("a file");

@@ -3,6 +3,7 @@
 
 use crate::engine::{self, find};
 use crate::koshu::{Said, binary, command, koshu, said};
+use crate::server;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -505,6 +506,7 @@ fn units_are_as_systemctl_shows_them() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
+    let port = server::free_port();
     let script = format!(
         r#"set -e
 mount -t tmpfs x /run; mkdir -p /run/lock /run/systemd/system
@@ -514,11 +516,15 @@ printf '[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep 600\n' >
 printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/sh -c "exit 7"\n' > bad.service
 printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n' > once.service
 printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n' > never.service
-printf '[Unit]\nDefaultDependencies=no\nWants=good.service bad.service once.service\n' > lab.target
+printf 'import socket, time\ns = socket.create_server(("127.0.0.1", {port}))\ntime.sleep(600)\n' > /run/door.py
+printf '[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/usr/bin/python3 /run/door.py\n' > door.service
+printf '[Unit]\nDefaultDependencies=no\nWants=good.service bad.service once.service door.service\n' > lab.target
 cat > /run/look <<'END'
 for i in $(seq 100); do systemctl is-system-running 2>/dev/null | grep -Eq 'running|degraded' && break; sleep 0.1; done
 for unit in good bad once never nosuch; do systemctl show $unit --property=ActiveState | tail -1; {koshu} service $unit; done
 {koshu} service; {koshu} service exclude=bad*
+for i in $(seq 50); do grep -qi :$(printf %04X {port}) /proc/net/tcp && break; sleep 0.1; done
+{koshu} discover
 END
 (sh /run/look > {out}.new 2>&1; mv {out}.new {out}) &
 exec env container=lab {systemd} --system --unit=lab.target --log-target=null --show-status=no"#,
@@ -563,6 +569,10 @@ exec env container=lab {systemd} --system --unit=lab.target --log-target=null --
         "CRITICAL - bad.service has failed | failed=1",
         "OK - no unit has failed | failed=0",
         "bad.service has failed too, but is left out",
+        "[[check]]\nname = \"failed units\"\ntype = \"service\"\n",
+        &format!(
+            "# door.service listens on {port}.\n[[check]]\nname = \"door\"\ntype = \"service\"\nunit = \"door.service\"\n"
+        ),
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }

@@ -77,9 +77,6 @@ fn one_to_ten<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error
     }
 }
 
-/// The timeout of a check that names none: below check_nrpe's 10 s.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
-
 /// The most that is read of one file.
 const LARGEST: u64 = 64 << 20;
 

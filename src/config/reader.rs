@@ -2,7 +2,7 @@
 
 use crate::check::{self, Check, TYPES, Type, plugin};
 use crate::config::mistake::Mistake;
-use crate::config::{Common, Source, TIMEOUT, tables};
+use crate::config::{Common, Source, tables};
 use crate::deliver;
 use crate::format::passive;
 use crate::model::name;
@@ -142,15 +142,25 @@ impl<'l> Reader<'l> {
         (self.mistakes.len() == before).then_some((read, places))
     }
 
+    /// A key of a table that is read contradicts another, or means nothing.
+    fn refuse(
+        &mut self,
+        source: &Source,
+        places: &HashMap<String, std::ops::Range<usize>>,
+        (key, message): (&'static str, String),
+    ) {
+        let place = places.get(key).unwrap_or(&places[""]).clone();
+        let mistake = Mistake::at(source, place, &message);
+        self.mistakes.push(mistake.key(key));
+    }
+
     fn group(&mut self, source: &'l Source, item: Spanned<DeValue>) {
         let Some((keys, places)) = self.table::<tables::Group>(source, "group", item) else {
             return;
         };
         let place = |key: &str| places.get(key).unwrap_or(&places[""]).clone();
         match keys.plan() {
-            Err((key, message)) => self
-                .mistakes
-                .push(Mistake::at(source, place(key), &message).key(key)),
+            Err(wrong) => self.refuse(source, &places, wrong),
             Ok(group) => {
                 let group = plan::Group {
                     name: text::clean(&group.name),
@@ -172,9 +182,7 @@ impl<'l> Reader<'l> {
         };
         let place = |key: &str| places.get(key).unwrap_or(&places[""]).clone();
         match keys.plan() {
-            Err((key, message)) => self
-                .mistakes
-                .push(Mistake::at(source, place(key), &message).key(key)),
+            Err(wrong) => self.refuse(source, &places, wrong),
             Ok(window) => {
                 self.matches.push((source, place("match")));
                 self.plan.windows.push(plan::Window {
@@ -206,11 +214,8 @@ impl<'l> Reader<'l> {
         let Some((keys, places)) = self.table::<deliver::Keys>(source, "to", item) else {
             return;
         };
-        let place = |key: &str| places.get(key).unwrap_or(&places[""]).clone();
         match keys.destination(source.base.clone()) {
-            Err((key, message)) => self
-                .mistakes
-                .push(Mistake::at(source, place(key), &message).key(key)),
+            Err(wrong) => self.refuse(source, &places, wrong),
             Ok(destination) => self.plan.to.push(destination),
         }
     }
@@ -584,10 +589,9 @@ impl<'l> Reader<'l> {
         let mut grade = defaults.grade.clone().unwrap_or_default();
         grade.retain(|code, _| kind.codes().any(|it| it.code == code));
         grade.extend(common.grade.unwrap_or_default());
-        let timeout = common
-            .timeout
-            .or(defaults.timeout)
-            .map_or(TIMEOUT, |it| it.0);
+        let job = Job::new(&name, kind, check);
+        let timeout = common.timeout.or(defaults.timeout);
+        let timeout = timeout.map_or(job.timeout, |it| it.0);
         if timeout.is_zero() {
             self.mistakes.push(Mistake::at(
                 source,
@@ -601,10 +605,7 @@ impl<'l> Reader<'l> {
         };
         self.needs.push((source, place("needs")));
         self.plan.jobs.push(Job {
-            name,
             label,
-            kind,
-            check,
             timeout,
             late: common.late.or(defaults.late).unwrap_or(State::Critical),
             retry: retry.map_or(Retry::default(), |it| Retry {
@@ -623,6 +624,7 @@ impl<'l> Reader<'l> {
             action: text(common.action, &defaults.action),
             runbook: text(common.runbook, &defaults.runbook),
             base: source.base.clone(),
+            ..job
         });
     }
 }

@@ -4,8 +4,8 @@ use crate::check::Context;
 use crate::deliver::Parcel;
 use crate::deliver::preset::{Answer, Message, Preset};
 use crate::deliver::target::{Destination, variable};
-use crate::format::Style;
 use crate::format::passive::Passive;
+use crate::format::{Format, Style};
 use crate::model::report::Report;
 use crate::net::agent::{Reach, Request, Session};
 use base64::Engine as _;
@@ -40,7 +40,10 @@ pub fn send(
     let mut session = session(to, cx);
     let format = match preset.media_type {
         Some(_) => parcel.format,
-        None => to.format.unwrap_or(&crate::format::FORMATS[2]),
+        None => {
+            let json = Format::named("json").unwrap_or(parcel.format);
+            to.format.unwrap_or(json)
+        }
     };
     let step = if preset.each { 1 } else { results.len() };
     let mut refused: Vec<String> = Vec::new();

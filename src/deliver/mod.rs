@@ -18,6 +18,7 @@ use crate::model::quantity;
 use crate::model::report::Report;
 use crate::model::state::State;
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -62,28 +63,45 @@ pub struct Parcel {
     pub run_id: String,
 }
 
+/// The destinations that are being told that a run has begun, by their number.
+#[derive(Default)]
+pub struct Begun(HashMap<usize, thread::JoinHandle<()>>);
+
 /// Tells those destinations that want to know that a run begins.
-pub fn begin(to: &[Destination], run_id: &str, run: &Arc<Run>, now: SystemTime) {
-    for it in to {
+pub fn begin(to: &[Destination], run_id: &str, run: &Arc<Run>, now: SystemTime) -> Begun {
+    let mut begun = Begun::default();
+    for (number, it) in to.iter().enumerate() {
         if let Way::Http(preset, base) = &it.way
             && let Some(path) = preset.start
         {
             let (preset, base, run_id) = (*preset, base.clone(), run_id.to_owned());
             let (to, cx) = (it.clone(), context(it, run, now));
             // Whether it is heard is seen when the results are delivered.
-            let _ = spawn(move || drop(http::start(&to, (preset, &base, path), &run_id, &cx)));
+            let told = spawn(move || drop(http::start(&to, (preset, &base, path), &run_id, &cx)));
+            begun.0.extend(told.ok().map(|it| (number, it)));
         }
     }
+    begun
 }
 
 /// Delivers to all destinations at once. None when all of it was taken.
-pub fn deliver(to: &[Destination], parcel: &Parcel, run: &Arc<Run>) -> Option<Outcome> {
+pub fn deliver(
+    to: &[Destination],
+    parcel: &Parcel,
+    mut begun: Begun,
+    run: &Arc<Run>,
+) -> Option<Outcome> {
     let (done, results) = mpsc::channel();
     let begin = Instant::now();
     for (number, it) in to.iter().enumerate() {
         let (it, parcel, done) = (it.clone(), parcel.clone(), done.clone());
         let cx = context(&it, run, parcel.report.at);
+        let told = begun.0.remove(&number);
         let started = spawn(move || {
+            // A run that ends before it begins would be taken for one that never ends.
+            if let Some(told) = told {
+                let _ = told.join();
+            }
             // Whoever waits may have gone.
             let _ = done.send((number, one(&it, &parcel, &cx)));
         });
@@ -105,9 +123,12 @@ pub fn deliver(to: &[Destination], parcel: &Parcel, run: &Arc<Run>) -> Option<Ou
         said[number] = Some(result);
     }
     let faults = to.iter().zip(said).filter_map(|(it, said)| {
-        let late = || {
-            let limit = quantity::seconds(it.timeout.as_secs_f64());
-            format!("did not take it within {limit}")
+        let late = || match Instant::now() < end {
+            true => "internal error in koshu".to_owned(),
+            false => {
+                let limit = quantity::seconds(it.timeout.as_secs_f64());
+                format!("did not take it within {limit}")
+            }
         };
         let fault = said.unwrap_or_else(|| Err(late())).err()?;
         Some(format!("{}: {fault}", it.name))

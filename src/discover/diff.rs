@@ -7,6 +7,7 @@ use crate::host::mounts;
 use crate::host::sockets::{Listener, Transport};
 use crate::model::name;
 use crate::model::state::State;
+use crate::model::text;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub fn difference(sources: &[Source], run: &Arc<Run>, at: SystemTime) -> (State,
     let gone: Vec<(String, String)> = written
         .iter()
         .filter_map(|(list, check)| Some((*list, check, gone(check, &checks, run)?)))
-        .map(|(list, check, why)| (title(check), format!("{why} ({list})")))
+        .map(|(list, check, why)| (title(check), format!("{} ({list})", text::clean(&why))))
         .collect();
     if new.is_empty() && gone.is_empty() {
         return (
@@ -56,7 +57,7 @@ pub fn difference(sources: &[Source], run: &Arc<Run>, at: SystemTime) -> (State,
 /// What a check of a list is called in messages.
 fn title(check: &Value) -> String {
     match check["name"].as_str() {
-        Some(name) => name.to_owned(),
+        Some(name) => text::clean(name),
         None => check["type"].as_str().unwrap_or("check").to_owned(),
     }
 }

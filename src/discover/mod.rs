@@ -9,6 +9,7 @@ pub use diff::difference;
 use crate::check::Run;
 use crate::config::{self, Source, toml_string};
 use crate::model::state::State;
+use crate::model::text;
 use crate::runner::{self, Orders};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,9 +47,10 @@ enum What {
 
 impl Found {
     fn new(kind: &'static str, name: &str, what: What, reason: String) -> Found {
+        // Processes and mounts are called what anybody likes, and a line end would end the comment.
         Found {
-            reason,
-            name: name.to_owned(),
+            reason: text::clean(&reason),
+            name: text::clean(name),
             kind,
             keys: Vec::new(),
             what,

@@ -6,11 +6,9 @@ use crate::format::Style;
 use crate::model::outcome::Outcome;
 use crate::model::report::Report;
 use crate::model::state::State;
-use crate::plan::{Job, Retry};
+use crate::plan::Job;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,25 +66,8 @@ fn parse(words: &[String]) -> Result<Job, String> {
         },
     };
     Ok(Job {
-        name: "dummy".to_owned(),
-        label: "dummy".to_owned(),
-        kind: &TYPE,
-        check: Arc::new(dummy),
         timeout: Duration::from_secs(10),
-        late: State::Critical,
-        retry: Retry::default(),
-        tags: Vec::new(),
-        hosts: Vec::new(),
-        grade: BTreeMap::new(),
-        needs: Vec::new(),
-        confirm: None,
-        full_in: None,
-        every: None,
-        at_most: None,
-        owner: None,
-        action: None,
-        runbook: None,
-        base: PathBuf::new(),
+        ..Job::new("dummy", &TYPE, Arc::new(dummy))
     })
 }
 

@@ -461,9 +461,6 @@ const FEWEST: usize = 4;
 mod tests {
     use super::*;
     use crate::check::{Check, Context, TYPES};
-    use crate::plan::Retry;
-    use std::collections::BTreeMap;
-    use std::path::PathBuf;
 
     /// A check that does what the test says.
     struct Does(fn(&Context) -> anyhow::Result<Outcome>);
@@ -476,25 +473,8 @@ mod tests {
 
     fn job(name: &str, does: fn(&Context) -> anyhow::Result<Outcome>) -> Job {
         Job {
-            name: name.to_owned(),
-            label: name.to_owned(),
-            kind: TYPES[0],
-            check: Arc::new(Does(does)),
             timeout: Duration::from_millis(100),
-            late: State::Critical,
-            retry: Retry::default(),
-            tags: vec![],
-            hosts: vec![],
-            grade: BTreeMap::new(),
-            needs: vec![],
-            confirm: None,
-            full_in: None,
-            every: None,
-            at_most: None,
-            owner: None,
-            action: None,
-            runbook: None,
-            base: PathBuf::new(),
+            ..Job::new(name, TYPES[0], Arc::new(Does(does)))
         }
     }
 

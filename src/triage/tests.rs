@@ -3,7 +3,7 @@ use crate::check::TYPES;
 use crate::config::{self, Source};
 use crate::model::outcome::Outcome;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// A list of checks of which nothing is looked at, and what each of them said.
@@ -248,29 +248,16 @@ const STATES: [State; 4] = [O, W, C, U];
 
 fn plan_of(needs: &[Vec<usize>], groups: &[usize], order: &[usize]) -> Plan {
     let job = |number: usize| Job {
-        name: format!("c{number}"),
-        label: format!("c{number}"),
-        kind: TYPES[0],
-        check: std::sync::Arc::new(Nothing),
-        timeout: Duration::from_secs(1),
-        late: C,
-        retry: plan::Retry::default(),
-        tags: vec![],
-        hosts: vec![],
-        grade: BTreeMap::new(),
         needs: needs[number]
             .iter()
             .filter(|it| **it < number)
             .map(|it| format!("c{it}"))
             .collect(),
-        confirm: None,
-        full_in: None,
-        every: None,
-        at_most: None,
-        owner: None,
-        action: None,
-        runbook: None,
-        base: PathBuf::new(),
+        ..Job::new(
+            &format!("c{number}"),
+            TYPES[0],
+            std::sync::Arc::new(Nothing),
+        )
     };
     let members = |of: usize| -> Vec<String> {
         let all = order.iter().filter(|it| groups[**it] == of);
