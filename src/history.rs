@@ -10,6 +10,7 @@ use crate::model::state::State;
 use crate::model::text;
 use crate::plan::{Pause, Retention};
 use anyhow::{Context, anyhow, ensure};
+use rusqlite::config::DbConfig;
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
 };
@@ -38,6 +39,9 @@ pub struct Wanted<'n> {
     pub samples: HashSet<&'n str>,
     pub answers: HashSet<&'n str>,
 }
+
+/// How many bytes of changes gather in the log before they are brought home.
+const LOG: u64 = 128 << 10;
 
 /// How long another run's transaction is waited for.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -160,6 +164,12 @@ impl History {
             .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
             .with_context(|| format!("cannot use {shown}"))?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // To bring the log home waits for the disk; every few runs is often enough, and a short one is read at once.
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let is_short = fs::metadata(log).is_ok_and(|it| it.len() < LOG);
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_short)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         if version(&connection)? != known {
             let step = connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)
