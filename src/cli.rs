@@ -157,7 +157,7 @@ pub struct ExportArgs {
     /// The program
     #[arg(value_name = "ENGINE", value_parser = engines())]
     pub engine: String,
-    /// One part of its configuration alone, as it belongs into a file
+    /// One part of its configuration alone, as it belongs into a file; koshu explain ENGINE names the parts
     #[arg(value_name = "PART")]
     pub part: Option<String>,
     /// One service for each check, not one for all of them

@@ -1,6 +1,7 @@
 //! Finds and starts other people's programs; every one is stopped by its pid when the test ends.
 
 use crate::server;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -106,6 +107,20 @@ pub fn start(command: &mut Command) -> Running {
         .stderr(Stdio::null())
         .spawn();
     Running(child.expect("the program starts"))
+}
+
+/// Runs a program to its end with something to read.
+pub fn fed(command: &mut Command, text: &str) -> std::process::Output {
+    let mut running = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut to = running.stdin.take().expect("a pipe");
+    to.write_all(text.as_bytes()).expect("written");
+    drop(to);
+    running.wait_with_output().expect("the program ends")
 }
 
 /// Waits until something holds, at most ten seconds.

@@ -64,3 +64,20 @@ fn the_manual_has_every_type_and_key() {
     }
     assert!(file("CHANGELOG.md").contains("## Unreleased"));
 }
+
+#[test]
+fn an_engine_is_explained_with_its_limits() {
+    let said = koshu(&["explain", "xymon"]);
+    said.has("koshu export xymon launch (/etc/xymon/clientlaunch.d/koshu.cfg)")
+        .has("Size limits")
+        .has("Security");
+    assert_eq!(said.code, 0);
+    let said = koshu(&["explain", "icinga"]);
+    assert!(
+        said.is("UNKNOWN").contains("did you mean `icinga2`?"),
+        "{}",
+        said.out
+    );
+    koshu(&["explain"]).has("koshu explain nagios, icinga2");
+    koshu(&["explain", "to"]).has("healthchecks");
+}

@@ -321,6 +321,28 @@ fn exported_services_run_in_a_real_nagios() {
 }
 
 #[test]
+fn an_awkward_name_reaches_koshu_through_nagios_and_its_shell() {
+    let lists = results::awkward();
+    let objects = results::export(&lists, &["nagios", "active", "--each", "--host", "box"]);
+    let Some(nagios) = Nagios::start(&objects) else {
+        return;
+    };
+    // Nagios has no service that is called just so.
+    let name = "it_s _100__ of _HOME_ \\n _id_ __id_ _ more";
+    nagios.wait(&[name]);
+    assert_eq!(nagios.field(name, "plugin_output"), "OK - reached");
+    drop(nagios);
+    let objects = results::export(&lists, &["nagios", "passive", "--host", "box"]);
+    let Some(nagios) = Nagios::start(&objects) else {
+        return;
+    };
+    let to = format!("nagios:{}?host=box", nagios.path("spool").display());
+    lists.run(&["--to", &to]).is("OK");
+    nagios.wait(&[name, "koshu"]);
+    assert_eq!(nagios.field(name, "plugin_output"), "OK - reached");
+}
+
+#[test]
 fn exported_passive_services_take_results_and_notice_when_none_come() {
     let lists = results::lists();
     let objects = results::export(&lists, &["nagios", "passive", "--host", "box"]);

@@ -88,6 +88,17 @@ fn exported_commands_run_in_a_real_nrpe() {
 }
 
 #[test]
+fn an_awkward_name_reaches_koshu_through_nrpe_and_its_shell() {
+    let lists = results::awkward();
+    let commands = results::export(&lists, &["nrpe", "commands", "--each"]);
+    let Some(nrpe) = Nrpe::start(&commands) else {
+        return;
+    };
+    let (code, text) = nrpe.ask("koshu_awkward", &[]);
+    assert_eq!((code, text.as_str()), (0, "OK - reached\n"));
+}
+
+#[test]
 fn exported_services_of_a_real_nagios_ask_nrpe() {
     let lists = results::lists();
     let commands = results::export(&lists, &["nrpe", "commands", "--each"]);

@@ -4,23 +4,14 @@ use crate::engine::{self, Running};
 use crate::nagios::{NAMES, Nagios, passive};
 use crate::results;
 use crate::server;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Pipes what `koshu run --format nsca` prints into a client.
 fn send(client: &mut Command) {
     let said = results::lists().run(&["--format", "nsca", "--host", "box"]);
     assert_eq!(said.code, 0, "{}", said.out);
-    let mut running = client
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the client");
-    let mut to = running.stdin.take().expect("a pipe");
-    to.write_all(said.out.as_bytes()).expect("written");
-    drop(to);
-    let done = running.wait_with_output().expect("the client");
+    let done = engine::fed(client, &said.out);
     assert!(
         done.status.success(),
         "{}",

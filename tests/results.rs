@@ -73,6 +73,17 @@ pub fn lists() -> Lists {
     lists
 }
 
+/// A name that tries to get out of every configuration and shell.
+pub const AWKWARD: &str = "it's \"100%\" of $HOME; \\n `id` $(id) & more";
+
+/// A list of one check that is called so.
+pub fn awkward() -> Lists {
+    let name = AWKWARD.replace('\\', "\\\\").replace('"', "\\\"");
+    Lists::new(&format!(
+        "[[check]]\nname = \"{name}\"\nlabel = 'awkward'\ntype = 'plugin'\ncommand = ['echo', 'OK - reached']\n"
+    ))
+}
+
 /// What `koshu export` writes for the list.
 #[track_caller]
 pub fn export(lists: &Lists, words: &[&str]) -> String {

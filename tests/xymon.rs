@@ -5,10 +5,9 @@ use crate::koshu::binary;
 use crate::results::{self, EXPECTED};
 use crate::server;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -29,30 +28,14 @@ impl Xymon {
         let folder = tempfile::tempdir().expect("a folder");
         let at = folder.path();
         let port = server::free_port();
-        for name in [
-            "tmp",
-            "var",
-            "run",
-            "log",
-            "var/acks",
-            "var/hist",
-            "var/histlogs",
-        ] {
-            fs::create_dir_all(at.join(name)).expect("a folder");
-        }
         // xymond gives up root.
         let everybody = fs::Permissions::from_mode(0o777);
-        for name in [
-            "",
-            "tmp",
-            "var",
-            "run",
-            "log",
-            "var/acks",
-            "var/hist",
-            "var/histlogs",
-        ] {
-            fs::set_permissions(at.join(name), everybody.clone()).expect("open to all");
+        for name in ["tmp", "var/acks", "var/hist", "var/histlogs", "run", "log"] {
+            fs::create_dir_all(at.join(name)).expect("a folder");
+            for open in [at.join(name), at.join("var"), at.to_owned()] {
+                // What is not there yet comes later.
+                let _ = fs::set_permissions(open, everybody.clone());
+            }
         }
         let shown = at.display();
         fs::write(at.join("hosts.cfg"), "127.0.0.1 box.lab #\n").expect("a file");
@@ -145,15 +128,9 @@ fn the_combo_message_goes_through_xymons_own_sender() {
         return;
     };
     let said = results::lists().run(&["--format", "xymon", "--host", "box.lab"]);
-    let mut running = Command::new(&xymon.client)
-        .args([&xymon.address(), "@"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("xymon");
-    let mut to = running.stdin.take().expect("a pipe");
-    to.write_all(said.out.as_bytes()).expect("written");
-    drop(to);
-    assert!(running.wait().expect("xymon").success());
+    let mut sender = Command::new(&xymon.client);
+    let done = engine::fed(sender.args([&xymon.address(), "@"]), &said.out);
+    assert!(done.status.success());
     xymon.shows();
 }
 

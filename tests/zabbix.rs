@@ -7,7 +7,6 @@ use crate::results::{self, EXPECTED};
 use crate::server;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -224,17 +223,17 @@ impl Server {
         if !self.token.is_null() {
             call["auth"] = self.token.clone();
         }
-        let mut curl = Command::new("curl")
-            .args(["-s", "-H", "Content-Type: application/json-rpc", "-d", "@-"])
-            .arg(format!("http://127.0.0.1:{}/api_jsonrpc.php", self.web))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("curl");
-        let mut to = curl.stdin.take().expect("a pipe");
-        to.write_all(call.to_string().as_bytes()).expect("written");
-        drop(to);
-        let out = curl.wait_with_output().expect("curl");
+        let url = format!("http://127.0.0.1:{}/api_jsonrpc.php", self.web);
+        let mut curl = Command::new("curl");
+        curl.args([
+            "-s",
+            "-H",
+            "Content-Type: application/json-rpc",
+            "-d",
+            "@-",
+            &url,
+        ]);
+        let out = engine::fed(&mut curl, &call.to_string());
         let said: Value = serde_json::from_slice(&out.stdout)
             .unwrap_or_else(|it| panic!("{it}: {}", String::from_utf8_lossy(&out.stdout)));
         assert!(said["error"].is_null(), "{method}: {:#}", said["error"]);
@@ -373,24 +372,10 @@ fn a_real_server_discovers_and_shows_what_it_is_sent_and_what_it_fetches() {
     if let Some(sender) = engine::find("zabbix_sender") {
         let file = lists.file();
         let lines = koshu(&["run", "-c", &file, "--format", "zabbix", "--host", "box"]);
-        let mut sending = Command::new(sender)
-            .args([
-                "-z",
-                "127.0.0.1",
-                "-p",
-                &zabbix.port.to_string(),
-                "-T",
-                "-i",
-                "-",
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("zabbix_sender");
-        let mut to = sending.stdin.take().expect("a pipe");
-        to.write_all(lines.out.as_bytes()).expect("written");
-        drop(to);
-        let out = sending.wait_with_output().expect("zabbix_sender");
+        let mut sender = Command::new(sender);
+        let port = zabbix.port.to_string();
+        sender.args(["-z", "127.0.0.1", "-p", &port, "-T", "-i", "-"]);
+        let out = engine::fed(&mut sender, &lines.out);
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
         assert!(out.status.success() && said.contains("failed: 0"), "{said}");
         zabbix.shows("box", true);

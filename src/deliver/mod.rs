@@ -17,6 +17,7 @@ use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity;
 use crate::model::report::Report;
 use crate::model::state::State;
+use crate::model::uuid;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -210,22 +211,12 @@ fn one(to: &Destination, parcel: &Parcel, cx: &Context) -> Result<(), String> {
     }
 }
 
-/// A random UUID (RFC 9562, section 5.4).
+/// A name for a run.
 ///
 /// # Errors
 /// When this machine has no random numbers.
 pub fn run_id() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     local::random(&mut bytes)?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    Ok(parts.join("-"))
+    Ok(uuid::hyphenated(bytes))
 }

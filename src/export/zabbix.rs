@@ -1,6 +1,7 @@
 //! Zabbix: a user parameter for its agent, and templates that discover the checks, for the agent and for trapper items.
 
 use crate::export::{Engine, Order, Part};
+use crate::model::uuid;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
@@ -53,13 +54,11 @@ fn agent(order: &Order) -> String {
 }
 
 /// A UUID of version 4 in form, always the same for the same thing, so that a second import changes nothing.
-fn uuid(of: &str) -> String {
+fn stable(of: &str) -> String {
     let hash = digest(&SHA256, format!("koshu {of}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash.as_ref()[..16]);
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
+    uuid::digits(bytes)
 }
 
 fn template(source: Source) -> String {
@@ -142,7 +141,7 @@ struct Items {
 
 impl Items {
     fn uuid(&self, of: &str) -> String {
-        uuid(&format!("{} {of}", self.name))
+        stable(&format!("{} {of}", self.name))
     }
 
     fn state(&self) -> Value {

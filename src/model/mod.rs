@@ -18,3 +18,4 @@ pub mod secret;
 pub mod standing;
 pub mod state;
 pub mod text;
+pub mod uuid;
