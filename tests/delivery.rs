@@ -527,6 +527,30 @@ fn a_webhook_gets_the_document_and_what_the_url_says() {
 }
 
 #[test]
+fn a_webhook_whose_url_is_the_secret_has_the_token_there_and_nowhere_else() {
+    let double = Double::new(|_| (200, "ok".to_owned()));
+    let secret = ("KOSHU_WEBHOOK_TOKEN", "T0/B1/s3cret x");
+    let to = format!(
+        "webhook+http://{}/services/{{token}}?host=box",
+        double.address
+    );
+    taken(&deliver(&results::lists(), &to, secret));
+    let to = format!("webhook+http://{}/send?token={{token}}&b=1", double.address);
+    taken(&deliver(&results::lists(), &to, secret));
+    let seen = double.seen();
+    assert_eq!(seen[0].path, "/services/T0/B1/s3cret%20x");
+    assert_eq!(seen[1].path, "/send?token=T0/B1/s3cret%20x&b=1");
+    assert!(seen.iter().all(|it| it.header("authorization").is_empty()));
+    let none = told(&to, NONE);
+    assert!(
+        none.contains("KOSHU_WEBHOOK_TOKEN in the environment"),
+        "{none}"
+    );
+    let gone = format!("webhook+http://{}/{{token}}", server::closed());
+    assert!(told(&gone, secret).contains("refuses connections"));
+}
+
+#[test]
 fn engines_that_are_down_slow_broken_or_lying_are_told_in_time() {
     let secret = ("KOSHU_NRDP_TOKEN", "s3cret");
     let url = |address: SocketAddr| format!("nrdp+http://{address}/?timeout=1s");

@@ -10,7 +10,7 @@ use crate::model::report::Report;
 use crate::net::agent::{Reach, Request, Session};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 use url::Url;
 
@@ -22,6 +22,8 @@ struct Secrets {
     user: Option<String>,
     password: Option<String>,
     token: Option<String>,
+    /// Whether the URL says where the token stands in it, so that no header carries it.
+    is_placed: bool,
 }
 
 /// Delivers results, each or all of them in a request.
@@ -36,7 +38,7 @@ pub fn send(
     results: &[Passive],
     cx: &Context,
 ) -> Result<(), String> {
-    let secrets = secrets(to, preset, cx)?;
+    let secrets = secrets(to, preset, base, cx)?;
     let mut session = session(to, cx);
     let format = match preset.media_type {
         Some(_) => parcel.format,
@@ -72,7 +74,7 @@ pub fn send(
             ];
             fill(path, &words, &secrets)
         };
-        let url = joined(base, &filled(preset.path));
+        let url = joined(base, &filled(preset.path), &secrets);
         let media_type = preset.media_type.unwrap_or(format.media_type);
         let request = || Request {
             method: preset.method,
@@ -132,8 +134,8 @@ pub fn start(
     run_id: &str,
     cx: &Context,
 ) -> Result<(), String> {
-    let secrets = secrets(to, preset, cx)?;
-    let url = joined(base, &fill(path, &[("{run}", run_id)], &secrets));
+    let secrets = secrets(to, preset, base, cx)?;
+    let url = joined(base, &fill(path, &[("{run}", run_id)], &secrets), &secrets);
     let request = Request {
         method: preset.method,
         url: &url,
@@ -152,7 +154,7 @@ fn session(to: &Destination, cx: &Context) -> Session {
 }
 
 /// Reads the secrets: as the list says, else from the environment.
-fn secrets(to: &Destination, preset: &Preset, cx: &Context) -> Result<Secrets, String> {
+fn secrets(to: &Destination, preset: &Preset, base: &Url, cx: &Context) -> Result<Secrets, String> {
     let read = |given: &Option<_>, word: &str| match given {
         Some(secret) => cx.secret(secret).map(Some).map_err(|it| format!("{it:#}")),
         None => Ok(cx.run.env.var(&variable(preset, word)).map(str::to_owned)),
@@ -161,13 +163,18 @@ fn secrets(to: &Destination, preset: &Preset, cx: &Context) -> Result<Secrets, S
         user: to.user.clone(),
         password: read(&to.password, "PASSWORD")?,
         token: read(&to.token, "TOKEN")?,
+        is_placed: PLACES.iter().any(|it| base.as_str().contains(it)),
     };
-    let missing = match preset.needs {
+    let needs = match secrets.is_placed {
+        true => Some("TOKEN"),
+        false => preset.needs,
+    };
+    let missing = match needs {
         Some("PASSWORD") => secrets.password.is_none(),
         Some(_) => secrets.token.is_none(),
         None => false,
     };
-    if let (Some(word), true) = (preset.needs, missing) {
+    if let (Some(word), true) = (needs, missing) {
         return Err(format!(
             "{} wants a {}: set it in [[to]], or {} in the environment",
             preset.name,
@@ -194,7 +201,9 @@ fn headers(
         let login = format!("{}:{password}", secrets.user.as_deref().unwrap_or_default());
         let login = format!("Basic {}", BASE64_STANDARD.encode(login));
         headers.push(("Authorization", login));
-    } else if let (Some((name, before)), Some(token)) = (preset.token, &secrets.token) {
+    } else if let (Some((name, before)), Some(token), false) =
+        (preset.token, &secrets.token, secrets.is_placed)
+    {
         headers.push((name, format!("{before}{token}")));
     }
     headers
@@ -214,8 +223,18 @@ fn fill(path: &str, words: &[(&str, &str)], secrets: &Secrets) -> String {
     filled
 }
 
-/// A URL with more behind its path, its query after that.
-fn joined(base: &Url, more: &str) -> String {
+/// How a URL says where its token stands; in a path the braces are encoded.
+const PLACES: [&str; 2] = ["{token}", "%7Btoken%7D"];
+
+/// What is encoded of a token that stands in a URL, of which it may be several parts of the path.
+const OF_TOKEN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_');
+
+/// A URL with more behind its path, its query after that, and the token in its place.
+fn joined(base: &Url, more: &str, secrets: &Secrets) -> String {
     let mut url = base.clone();
     let (path, query) = more.split_once('?').unwrap_or((more, ""));
     if !path.is_empty() {
@@ -229,5 +248,8 @@ fn joined(base: &Url, more: &str) -> String {
             .filter(|it| !it.is_empty())
             .map(String::as_str),
     );
-    url.to_string()
+    let token = secrets.token.as_deref().unwrap_or_default();
+    let token = utf8_percent_encode(token, OF_TOKEN).to_string();
+    let places = PLACES.iter();
+    places.fold(url.to_string(), |url, it| url.replace(it, &token))
 }

@@ -32,7 +32,7 @@ pub struct Keys {
     pub user: Option<String>,
     /// The password. Default: the environment variable `KOSHU_PRESET_PASSWORD`, as `KOSHU_ICINGA2_PASSWORD`.
     pub password: Option<Secret>,
-    /// The token or key. Default: the environment variable `KOSHU_PRESET_TOKEN`, as `KOSHU_CONSUL_TTL_TOKEN`.
+    /// The token or key, sent as the program wants it, or where the URL has `{token}`. Default: the environment variable `KOSHU_PRESET_TOKEN`, as `KOSHU_CONSUL_TTL_TOKEN`.
     pub token: Option<Secret>,
 }
 
@@ -243,7 +243,7 @@ impl Keys {
                     };
                     self.on.replace(on).is_some()
                 }
-                "password" | "token" => {
+                "password" | "token" if value != "{token}" => {
                     return Err(format!(
                         "a {key} in a URL is seen by everybody; it belongs into [[to]] or the environment"
                     ));
