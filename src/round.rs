@@ -17,6 +17,7 @@ use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -115,7 +116,11 @@ pub fn run(
     let is_off = setting.state.is_some_and(|it| it.as_os_str() == "none");
     let opened = match plan.jobs.iter().any(remembers) || !rare.is_empty() || is_off {
         _ if !is_wanted => Some(Err("not needed".to_owned())),
-        true => Some(open(setting.state, &env, at)),
+        true => {
+            let (env, state) = (env.clone(), setting.state.map(Path::to_owned));
+            let opening = Pending::start(move || open(state.as_deref(), &env, at));
+            Some(opening.take().and_then(|it| it))
+        }
         false => None,
     };
     let (memories, kept) = match &opened {
@@ -126,17 +131,15 @@ pub fn run(
     let shared = Arc::new(check::Run::new(env, memories));
     // The file is read while the checks run.
     let reading = match opened {
-        Some(Err(why)) => Err(why),
+        Some(Err(why)) => Pending(Err(why)),
         opened => {
             let (run, state) = (shared.clone(), setting.state.map(Path::to_owned));
             let names = plan.names().chain([deliver::NAME]).map(str::to_owned);
             let (names, foretold): (Vec<String>, _) = (names.collect(), foretold.clone());
-            let read = move || {
+            Pending::start(move || {
                 let opened = opened.unwrap_or_else(|| open(state.as_deref(), &run.env, at));
                 load(opened, &names, &foretold, at)
-            };
-            let reader = thread::Builder::new().name("history".to_owned());
-            reader.spawn(read).map_err(|it| it.to_string())
+            })
         }
     };
     let to = std::mem::take(&mut plan.to);
@@ -162,11 +165,7 @@ pub fn run(
         .iter()
         .filter_map(|it| kept.get(&it.name).cloned().or_else(|| looked.next()));
     ran.looked = all.collect();
-    let earlier = reading.and_then(|it| {
-        let read = it.join();
-        read.map_err(|_| "internal error while it was read".to_owned())
-    });
-    let earlier = earlier.unwrap_or_else(Earlier::unknown);
+    let earlier = reading.take().unwrap_or_else(Earlier::unknown);
     let mut history = earlier.history;
     let delivered = earlier.past.as_ref().ok();
     let delivered = delivered.and_then(|it| it.get(deliver::NAME).cloned());
@@ -224,6 +223,32 @@ pub fn run(
         }
     }
     report
+}
+
+/// Work of another thread, which is left behind when it hangs in the kernel.
+struct Pending<T>(Result<Receiver<T>, String>);
+
+/// How long history is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl<T: Send + 'static> Pending<T> {
+    fn start(work: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
+        let (done, result) = mpsc::channel();
+        let reader = thread::Builder::new().name("history".to_owned());
+        let started = reader.spawn(move || {
+            // Whoever waited may have gone.
+            let _ = done.send(work());
+        });
+        Pending(started.map(|_| result).map_err(|it| it.to_string()))
+    }
+
+    fn take(self) -> Result<T, String> {
+        let result = self.0?.recv_timeout(PATIENCE);
+        result.map_err(|it| match it {
+            RecvTimeoutError::Timeout => "the history does not answer".to_owned(),
+            RecvTimeoutError::Disconnected => "internal error while history was read".to_owned(),
+        })
+    }
 }
 
 impl Earlier {

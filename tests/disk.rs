@@ -139,6 +139,24 @@ fn a_mount_that_never_answers_costs_only_itself() {
 }
 
 #[test]
+fn a_history_that_never_answers_costs_two_seconds_and_a_sentence() {
+    let begin = Instant::now();
+    let list = "[[check]]\nname='a'\ntype='file'\npath='/nowhere'\nconfirm=2\n[[check]]\nname='b'\ntype='file'\npath='/'\n";
+    let Some(out) = with_hanging_mount(&format!(
+        "cat > $1/l.toml <<EOF\n{list}EOF\n$KOSHU run -c $1/l.toml --state $1/hang/history.db; echo \"exit $?\"; sed -i 's/confirm=2/every=\"1h\"/' $1/l.toml; $KOSHU run -c $1/l.toml --state $1/hang/history.db; echo \"exit $?\""
+    )) else {
+        return;
+    };
+    assert!(begin.elapsed() < Duration::from_secs(9), "{out}");
+    assert_eq!(out.matches("CRITICAL - a: ").count(), 4, "{out}");
+    assert_eq!(out.matches("exit 2").count(), 2, "{out}");
+    assert!(
+        out.contains("nothing can be confirmed: the history does not answer"),
+        "{out}"
+    );
+}
+
+#[test]
 fn a_helper_that_hangs_from_an_earlier_run_gets_no_company() {
     // The helper of an earlier run that even SIGKILL cannot end is one that we start ourselves.
     let Some(out) = with_hanging_mount(
