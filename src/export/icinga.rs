@@ -27,12 +27,12 @@ pub const ENGINE: Engine = Engine {
     ],
     set_up: &[
         "Active: koshu export icinga2 active, check it with icinga2 daemon -C, reload.",
-        "Agents: koshu export icinga2 agent on the master lets Icinga's own agents run their own lists (command_endpoint); CheckCommand koshu must be known on both sides, so put it into a global zone. This is how koshu covers many machines.",
+        "Agents: koshu export icinga2 agent on the master lets Icinga's own agents run their own lists (command_endpoint); CheckCommand koshu must be known on both sides, so put it into a global zone; the zone of the master is taken to be called master. This is how koshu covers many machines.",
         "Passive: koshu export icinga2 passive writes an API user that may do nothing but report these services, and the services; give the user a password, and run koshu with --to 'icinga2+https://koshu@HOST:5665?ca=/var/lib/icinga2/certs/ca.crt' and KOSHU_ICINGA2_PASSWORD in the environment, or a [[to]] table.",
     ],
     states: "0 to 3 as they are; OK and WARNING of a host check are UP, the others DOWN. What is blocked is UNKNOWN in a passive result.",
     limits: "None known (34 kB were kept). Ranges such as @10:20 are dropped from perfdata by Icinga itself.",
-    timeouts: "A CheckCommand has 60 s, and then the service is UNKNOWN; koshu ends after 50 s. With ttl (in seconds) or the check_interval of the service, Icinga notices that no result came.",
+    timeouts: "A CheckCommand has 60 s, and then the service is UNKNOWN; koshu ends after 50 s. With ttl= or the check_interval of the service, Icinga notices that no result came.",
     security: "The API user sees and sets only services of this host whose vars.koshu is true. The certificate of the API is checked: give ca.",
     proof: "Tried with Icinga 2.13.6: active, API, a master with an agent.",
 };

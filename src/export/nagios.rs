@@ -25,7 +25,7 @@ pub const ENGINE: Engine = Engine {
         "Passive: cron runs koshu with --to nagios:/var/lib/nagios4/spool/checkresults (check_result_path, the better way: no size limit, nothing is lost) or --to nagios:/var/lib/nagios4/rw/nagios.cmd (command_file). koshu export nagios passive writes the services; when nothing comes for 15 minutes they become UNKNOWN.",
     ],
     states: "0 to 3 as they are. Of a host check, OK and WARNING are UP, CRITICAL and UNKNOWN are DOWN. What is blocked is UNKNOWN in a passive result.",
-    limits: "None in practice (20 kB on the first line were kept); of the pipe 4096 bytes for each result, what does not fit is counted. In names, the characters `~!$%^&*|'\"<>?,()=; become _, because Nagios refuses them; in the first line it writes : for ;.",
+    limits: "None in practice (20 kB on the first line were kept); of the pipe 4096 bytes for each result, what does not fit is counted. In names, a backtick and the characters ~!$%^&*|'\"<>?,()=; become _, because Nagios refuses them; in the first line it writes : for ;.",
     timeouts: "service_check_timeout is 60 s, and then the service is CRITICAL; koshu ends after 50 s and names what is late.",
     security: "The spool belongs to the user nagios; koshu as root gives its files to whoever owns the folder. Nobody else should be able to write there: whoever can sets every state.",
     proof: "Tried with Nagios 4.4.6: active, spool, pipe, freshness.",

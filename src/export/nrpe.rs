@@ -28,7 +28,7 @@ pub const ENGINE: Engine = Engine {
     limits: "NRPE 4 carries 64 kB, version 2 of its protocol (check_nrpe -2) 1023 bytes; koshu's first line with perfdata is never longer.",
     timeouts: "check_nrpe waits 10 s, and then says UNKNOWN; the exported commands end after 9 s.",
     security: "Without certificates, NRPE's TLS proves nothing: allowed_hosts is only a filter of addresses. Commands run as the user of NRPE; what needs root is UNKNOWN, and says so.",
-    proof: "Tried with NRPE 4.1.0, plain and with TLS.",
+    proof: "Tried with NRPE 4.1.0 over TLS, by check_nrpe and by a Nagios.",
 };
 
 fn name(label: &str) -> String {
