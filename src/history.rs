@@ -2,6 +2,7 @@
 //! nothing waits for it longer than a second.
 
 use crate::check::Past;
+use crate::model::duration::since_1970;
 use crate::model::forecast::Samples;
 use crate::model::outage::Change;
 use crate::model::report::Report;
@@ -547,9 +548,7 @@ fn state(code: u8) -> State {
 }
 
 fn unix(at: SystemTime) -> f64 {
-    at.duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
+    since_1970(at).as_secs_f64()
 }
 
 fn time(unix: f64) -> SystemTime {

@@ -196,8 +196,12 @@ fn lists(given: &Lists) -> Result<(Vec<Source>, Option<String>), Mistakes> {
 
 /// The list of what is found on this host.
 fn discovered() -> Source {
-    let run = Arc::new(check::Run::new(env(), Err("not needed".to_owned())));
-    discover::list(&run, SystemTime::now())
+    discover::list(&without_past(), SystemTime::now())
+}
+
+/// What checks share, without anything of earlier runs.
+fn without_past() -> Arc<check::Run> {
+    Arc::new(check::Run::new(env(), Err("not needed".to_owned())))
 }
 
 /// What is new and gone on this host since a list was written.
@@ -210,7 +214,7 @@ fn differing(given: &Lists) -> u8 {
     match sources {
         Err(mistakes) => fail(&told(&mistakes), &format::FORMATS[0]),
         Ok(sources) => {
-            let run = Arc::new(check::Run::new(env(), Err("not needed".to_owned())));
+            let run = without_past();
             let (state, text) = discover::difference(&sources, &run, SystemTime::now());
             print(text.as_bytes(), state.code())
         }
@@ -524,7 +528,7 @@ fn unable(mut failure: Failure, options: &Options) -> u8 {
             again: true,
             run_id: deliver::run_id().unwrap_or_default(),
         };
-        let run = Arc::new(check::Run::new(env(), Err("not needed".to_owned())));
+        let run = without_past();
         if let Some(outcome) = deliver::deliver(&to, &parcel, Begun::default(), &run) {
             let line = format!("{}: {}", deliver::NAME, outcome.line());
             failure.details = format!("{}\n{line}", failure.details.trim_end());

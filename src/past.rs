@@ -3,6 +3,7 @@
 use crate::check::review;
 use crate::cli::{Attest, PastArgs, PastFormat, PauseArgs, ResumeArgs};
 use crate::history::History;
+use crate::model::duration::since_1970;
 use crate::model::name;
 use crate::model::outage::{self, Change, Tally};
 use crate::model::quantity;
@@ -156,8 +157,7 @@ fn write(changes: &Changes, one: Option<&str>, period: &Period, format: PastForm
 }
 
 fn unix(at: SystemTime) -> f64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH);
-    (since.unwrap_or_default().as_secs_f64() * 1e3).round() / 1e3
+    (since_1970(at).as_secs_f64() * 1e3).round() / 1e3
 }
 
 fn document(changes: &Changes, period: &Period) -> Value {

@@ -69,13 +69,20 @@ struct Earlier {
 /// What has ended so long ago is worth a word while it still fails.
 const RECENTLY: Duration = Duration::from_secs(86_400);
 
+/// Why there is no history where nobody wants one.
+const OFF: &str = "history is switched off";
+
+fn is_off(state: Option<&Path>) -> bool {
+    state.is_some_and(|it| it.as_os_str() == "none")
+}
+
 /// Opens the history, or says why there is none.
 ///
 /// # Errors
 /// When it is switched off, has no place or cannot be opened.
 pub fn open(state: Option<&Path>, env: &check::Env, at: SystemTime) -> Result<Opened, String> {
-    if state.is_some_and(|it| it.as_os_str() == "none") {
-        return Err("history is switched off".to_owned());
+    if is_off(state) {
+        return Err(OFF.to_owned());
     }
     let var = |name: &str| {
         let value = env.var(name).filter(|it| !it.is_empty());
@@ -113,9 +120,9 @@ pub fn run(
     let rare = named(|it| it.every.is_some());
     let is_wanted = setting.records == Records::Always || needing.contains(&true);
     // What a check remembers, and whether it is due, must be known before it runs; nothing else must.
-    let is_off = setting.state.is_some_and(|it| it.as_os_str() == "none");
-    let opened = match plan.jobs.iter().any(remembers) || !rare.is_empty() || is_off {
+    let opened = match plan.jobs.iter().any(remembers) || !rare.is_empty() {
         _ if !is_wanted => Some(Err("not needed".to_owned())),
+        _ if is_off(setting.state) => Some(Err(OFF.to_owned())),
         true => {
             let (env, state) = (env.clone(), setting.state.map(Path::to_owned));
             let opening = Pending::start(move || open(state.as_deref(), &env, at));

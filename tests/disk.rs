@@ -1,7 +1,7 @@
 //! `disk`: agrees with df, and a mount that never answers costs only itself.
 
-use crate::engine::find;
-use crate::koshu::{binary, koshu};
+use crate::koshu::koshu;
+use crate::namespace;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,6 @@ fn all_real_file_systems_are_the_default() {
 
 /// In a mount namespace of its own: a FUSE file system whose daemon never answers, not even INIT.
 fn with_hanging_mount(script: &str) -> Option<String> {
-    find("unshare")?;
     if !std::path::Path::new("/dev/fuse").exists() {
         // The device is the kernel's, and no package brings it.
         crate::engine::skip("no /dev/fuse here");
@@ -93,27 +92,7 @@ fn with_hanging_mount(script: &str) -> Option<String> {
         "mkdir -p \"$1/hang\" && exec 3<>/dev/fuse && mount -i -t fuse -o fd=3,rootmode=040000,user_id=0,group_id=0 deadserver:/export \"$1/hang\" || exit 99\n{script}"
     );
     let folder = tempfile::tempdir().expect("a folder");
-    let out = Command::new("unshare")
-        .args([
-            "-m",
-            "--propagation",
-            "private",
-            "bash",
-            "-c",
-            &script,
-            "bash",
-        ])
-        .arg(folder.path())
-        .env("KOSHU", binary())
-        .output()
-        .expect("unshare");
-    if out.status.code() == Some(99)
-        || String::from_utf8_lossy(&out.stderr).contains("unshare failed")
-    {
-        crate::engine::skip("mounting is not allowed here");
-        return None;
-    }
-    Some(String::from_utf8_lossy(&out.stdout).into_owned())
+    namespace::mounting(&script, folder.path())
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use crate::engine::{self, find};
 use crate::koshu::{Said, binary, command, koshu, said};
+use crate::namespace;
 use crate::server;
 use std::fs;
 use std::path::Path;
@@ -77,18 +78,7 @@ fn classic(text: &str, label: &str) -> f64 {
 
 /// Runs a script with mounts of its own; none where that is not allowed.
 fn in_namespace(script: &str) -> Option<String> {
-    find("unshare")?;
-    let out = Command::new("unshare")
-        .args(["-m", "--propagation", "private", "bash", "-c", script])
-        .env("KOSHU", binary())
-        .output()
-        .expect("unshare");
-    let errors = String::from_utf8_lossy(&out.stderr);
-    if errors.contains("unshare failed") || errors.contains("permission denied") {
-        engine::skip("mounting is not allowed here");
-        return None;
-    }
-    Some(String::from_utf8_lossy(&out.stdout).into_owned())
+    namespace::mounting(script, Path::new("/"))
 }
 
 #[test]

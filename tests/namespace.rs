@@ -57,6 +57,33 @@ pub fn namespace(addresses: &[&str], hosts: &str, resolvers: &[&str]) -> Option<
     })
 }
 
+/// What a script prints in a mount namespace of its own; `$1` is a folder, `$KOSHU` the binary. It exits with 99 where
+/// it may not mount.
+pub fn mounting(script: &str, folder: &Path) -> Option<String> {
+    engine::find("unshare")?;
+    let out = Command::new("unshare")
+        .args([
+            "-m",
+            "--propagation",
+            "private",
+            "bash",
+            "-c",
+            script,
+            "bash",
+        ])
+        .arg(folder)
+        .env("KOSHU", koshu::binary())
+        .output()
+        .expect("unshare");
+    let errors = String::from_utf8_lossy(&out.stderr);
+    let is_refused = errors.contains("unshare failed") || errors.contains("permission denied");
+    if out.status.code() == Some(99) || is_refused {
+        engine::skip("mounting is not allowed here");
+        return None;
+    }
+    Some(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
 impl Namespace {
     pub fn path(&self) -> &Path {
         self.folder.path()

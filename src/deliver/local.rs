@@ -2,6 +2,7 @@
 
 use crate::check::Context;
 use crate::format::passive::{Passive, nagios_name};
+use crate::model::duration::since_1970;
 use anyhow::{Context as _, anyhow};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -50,15 +51,10 @@ fn spool(
     now: SystemTime,
 ) -> anyhow::Result<()> {
     let unix = |at: SystemTime| {
-        let at = at
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let at = since_1970(at);
         format!("{}.{:06}", at.as_secs(), at.subsec_micros())
     };
-    let mut text = format!(
-        "### koshu\nfile_time={}\n",
-        unix(now).split('.').next().unwrap_or("0")
-    );
+    let mut text = format!("### koshu\nfile_time={}\n", since_1970(now).as_secs());
     for it in results {
         text.push_str(&format!(
             "\nhost_name={host}\nservice_description={}\ncheck_type=1\ncheck_options=0\nscheduled_check=0\nreschedule_check=0\nlatency=0.0\nstart_time={}\nfinish_time={}\nearly_timeout=0\nexited_ok=1\nreturn_code={}\noutput={}\n",
@@ -116,10 +112,7 @@ fn pipe(path: &Path, host: &str, results: &[Passive], cx: &Context) -> anyhow::R
             }
             _ => anyhow!("cannot open {shown}: {it}"),
         })?;
-    let at = cx
-        .now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let at = since_1970(cx.now);
     for (number, it) in results.iter().enumerate() {
         let head = format!(
             "[{}] PROCESS_SERVICE_CHECK_RESULT;{host};{};{};",

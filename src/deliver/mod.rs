@@ -11,8 +11,8 @@ pub use preset::PRESETS;
 pub use target::{Destination, Keys};
 
 use crate::check::{Context, Previous, Run};
-use crate::format::passive;
-use crate::format::{Format, Style};
+use crate::format::passive::{self, Passive};
+use crate::format::{Format, Style, zabbix};
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity;
 use crate::model::report::Report;
@@ -184,7 +184,13 @@ fn one(to: &Destination, parcel: &Parcel, cx: &Context) -> Result<(), String> {
     });
     let report: &Report = renamed.as_ref().unwrap_or(&parcel.report);
     let mut results = passive::all(report);
-    results.retain(|it| to.on == On::Always || parcel.again || it.is_news);
+    let is_due = |it: &Passive| to.on == On::Always || parcel.again || it.is_news;
+    // What there is to be discovered is told whole, and the values of what is due.
+    let samples = match &to.way {
+        Way::Zabbix(..) => zabbix::samples(&results, &is_due),
+        _ => Vec::new(),
+    };
+    results.retain(is_due);
     if results.is_empty() {
         return Ok(());
     }
@@ -206,7 +212,7 @@ fn one(to: &Destination, parcel: &Parcel, cx: &Context) -> Result<(), String> {
         Way::Tcp(host, port) => {
             wire::tcp(host, *port, &document(), cx).map_err(|it| it.to_string())
         }
-        Way::Zabbix(host, port) => wire::zabbix(host, *port, report, &results, cx),
+        Way::Zabbix(host, port) => wire::zabbix(host, *port, report, &samples, cx),
         Way::Http(preset, base) => http::send(to, (preset, base), parcel, report, &results, cx),
     }
 }

@@ -3,9 +3,10 @@
 use crate::deliver::On;
 use crate::format::passive::{Passive, nagios_name};
 use crate::format::{Format, Style, jsonl, words};
+use crate::model::duration::since_1970;
 use crate::model::report::Report;
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What is sent in one request.
 pub struct Message<'m> {
@@ -202,13 +203,12 @@ pub const PRESETS: &[Preset] = &[
         on: On::Change,
         body: |it| {
             let result = &it.results[0];
-            let since = it.report.at.duration_since(SystemTime::UNIX_EPOCH);
             bytes(&json!({
                 "trigger": "nagios.service_state_change",
                 "payload": {
                     "host": it.report.host,
                     "service": result.name,
-                    "event_id": since.unwrap_or_default().as_millis().to_string(),
+                    "event_id": since_1970(it.report.at).as_millis().to_string(),
                     "state": result.state.word(),
                     "state_id": result.state.code().to_string(),
                     "state_type": "HARD",

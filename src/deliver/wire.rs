@@ -1,8 +1,8 @@
 //! Destinations that are a bare TCP connection: whoever takes a message to its end, as Xymon does, and Zabbix' trapper.
 
 use crate::check::Context;
-use crate::format::passive::Passive;
-use crate::format::zabbix::{Sample, samples, seconds};
+use crate::format::zabbix::Sample;
+use crate::model::duration::since_1970;
 use crate::model::report::Report;
 use crate::net::dial::{Stream, dial};
 use crate::net::{self, Family, Fault, fault};
@@ -37,11 +37,10 @@ pub fn zabbix(
     host: &str,
     port: u16,
     report: &Report,
-    results: &[Passive],
+    samples: &[Sample],
     cx: &Context,
 ) -> Result<(), String> {
-    let samples = samples(report, results);
-    let clock = seconds(report);
+    let clock = since_1970(report.at).as_secs();
     let (mut failed, mut total) = (0, 0);
     for batch in samples.chunks(BATCH) {
         let data: Vec<Value> = batch
@@ -54,7 +53,7 @@ pub fn zabbix(
         let answer = exchange(host, port, request.to_string().as_bytes(), cx)?;
         let info = answer["info"].as_str().unwrap_or_default();
         if answer["response"] != "success" {
-            return Err(format!("it answers \"{}\" {info}", answer["response"]));
+            return Err(format!("it answers {} {info}", answer["response"]));
         }
         // It is called a success even when nothing was taken.
         let count = |word: &str| -> Option<u64> {

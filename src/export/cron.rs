@@ -22,9 +22,6 @@ pub const ENGINE: Engine = Engine {
 };
 
 fn cron(order: &Order) -> String {
-    let line = order.all(&["--print", "change", "--format", "human"]);
-    format!(
-        "MAILTO=root\n*/5 * * * * root {}\n",
-        line.replace('%', "\\%")
-    )
+    let line = order.cron(&["--print", "change", "--format", "human"]);
+    format!("MAILTO=root\n*/5 * * * * root {line}\n")
 }

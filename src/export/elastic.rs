@@ -31,7 +31,7 @@ pub const ENGINE: Engine = Engine {
 };
 
 fn cron(order: &Order) -> String {
-    let line = order.all(&["--format", "jsonl"]);
+    let line = order.cron(&["--format", "jsonl"]);
     format!("*/5 * * * * root {line} >> /var/log/koshu.json\n")
 }
 

@@ -103,6 +103,16 @@ pub struct Service<'p> {
     check: Option<&'p str>,
 }
 
+impl Service<'_> {
+    /// What a command that runs it is called: `koshu`, or `koshu_LABEL` of a check.
+    pub fn command(&self) -> String {
+        match self.check {
+            None => self.label.to_owned(),
+            Some(_) => format!("{SUMMARY}_{}", self.label),
+        }
+    }
+}
+
 impl<'p> Order<'p> {
     /// The services that run koshu: one for all checks, or one for each.
     pub fn services(&self) -> Vec<Service<'p>> {
@@ -153,6 +163,11 @@ impl<'p> Order<'p> {
     /// The command that runs all checks, as a line for a shell.
     pub fn all(&self, options: &[&str]) -> String {
         self.line(&summary(), options)
+    }
+
+    /// The same in a table of cron, which takes a percent sign for a line end (crontab(5)).
+    pub fn cron(&self, options: &[&str]) -> String {
+        self.all(options).replace('%', "\\%")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Nagios: commands and services that run koshu, and services that take its results.
 
-use crate::export::{Engine, Order, Part, Service};
+use crate::export::{Engine, Order, Part};
 use crate::format::passive::nagios_name;
 
 pub const ENGINE: Engine = Engine {
@@ -34,7 +34,7 @@ pub const ENGINE: Engine = Engine {
 fn active(order: &Order) -> String {
     let mut text = String::new();
     for service in order.services() {
-        let name = command_name(&service);
+        let name = service.command();
         text.push_str(&format!(
             "define command {{\n    command_name  {name}\n    command_line  {}\n}}\n",
             in_config(&order.line(&service, &[]))
@@ -61,13 +61,6 @@ fn passive(order: &Order) -> String {
         ));
     }
     text
-}
-
-fn command_name(service: &Service) -> String {
-    match service.name == service.label && service.name == "koshu" {
-        true => "koshu".to_owned(),
-        false => format!("koshu_{}", service.label),
-    }
 }
 
 /// A command line as Nagios reads it: `$` begins a macro and `;` a comment.

@@ -31,18 +31,11 @@ pub const ENGINE: Engine = Engine {
     proof: "Tried with NRPE 4.1.0 over TLS, by check_nrpe and by a Nagios.",
 };
 
-fn name(label: &str) -> String {
-    match label {
-        "koshu" => label.to_owned(),
-        _ => format!("koshu_{label}"),
-    }
-}
-
 fn commands(order: &Order) -> String {
     let commands = order.services().into_iter().map(|it| {
         // NRPE takes $ARG1$ and its like out of a command.
         let line = order.line(&it, &["--deadline", "9s"]).replace('$', "$$");
-        format!("command[{}]={line}\n", name(it.label))
+        format!("command[{}]={line}\n", it.command())
     });
     commands.collect()
 }
@@ -53,7 +46,7 @@ fn services(order: &Order) -> String {
             "define service {{\n    use                  generic-service\n    host_name            {}\n    service_description  {}\n    check_command        check_nrpe!{}\n}}\n",
             order.host,
             nagios_name(it.name),
-            name(it.label)
+            it.command()
         )
     });
     services.collect()

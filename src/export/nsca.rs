@@ -23,8 +23,6 @@ pub const ENGINE: Engine = Engine {
 };
 
 fn cron(order: &Order) -> String {
-    let line = order.all(&["--format", "nsca", "--host", &order.host]);
-    // cron takes a percent sign for a line end.
-    let line = line.replace('%', "\\%");
+    let line = order.cron(&["--format", "nsca", "--host", &order.host]);
     format!("*/5 * * * * root {line} | /usr/sbin/send_nsca -H nagios.example >/dev/null\n")
 }

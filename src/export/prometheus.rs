@@ -32,7 +32,10 @@ pub const ENGINE: Engine = Engine {
 
 fn cron(order: &Order) -> String {
     let to = "file:/var/lib/prometheus/node-exporter/koshu.prom?format=prometheus";
-    format!("*/1 * * * * root {} >/dev/null\n", order.all(&["--to", to]))
+    format!(
+        "*/1 * * * * root {} >/dev/null\n",
+        order.cron(&["--to", to])
+    )
 }
 
 fn rules(_: &Order) -> String {

@@ -1,6 +1,7 @@
 //! One JSON document with everything; its schema is printed by `koshu schema report`.
 
 use crate::format::{Failure, Format, Style, headline, nagios};
+use crate::model::duration::since_1970;
 use crate::model::metric::Metric;
 use crate::model::report::{Entry, Part, Report};
 use crate::model::state::State;
@@ -160,8 +161,7 @@ pub fn fail(_: &Format, failure: &Failure, to: &mut dyn Write) -> io::Result<()>
 
 /// Seconds since 1970.
 fn unix(at: SystemTime) -> f64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH);
-    milli(since.unwrap_or_default().as_secs_f64())
+    milli(since_1970(at).as_secs_f64())
 }
 
 fn milli(seconds: f64) -> f64 {

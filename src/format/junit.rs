@@ -6,9 +6,7 @@ use crate::model::state::State;
 use std::io::{self, Write};
 
 pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
-    let all = passive::all(report);
-    // The summary only stands for a run that has no check to tell of.
-    let cases = if all.len() > 1 { &all[1..] } else { &all[..] };
+    let cases = passive::checks(report);
     let count = |states: &[State]| {
         let of = |it: &&passive::Passive| !it.is_blocked && states.contains(&it.state);
         cases.iter().filter(of).count()
@@ -25,7 +23,7 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
         report.took.as_secs_f64(),
         escaped(&report.host)
     )?;
-    for case in cases {
+    for case in &cases {
         write!(
             to,
             "<testcase classname=\"koshu.{}\" name=\"{}\" time=\"{:.3}\">",

@@ -42,6 +42,15 @@ pub fn all(report: &Report) -> Vec<Passive<'_>> {
     all
 }
 
+/// Every check and group; the summary only stands for a run that has none to tell of.
+pub fn checks(report: &Report) -> Vec<Passive<'_>> {
+    let mut all = all(report);
+    if all.len() > 1 {
+        all.remove(0);
+    }
+    all
+}
+
 fn summary(report: &Report, is_news: bool) -> Passive<'_> {
     let state = report.state();
     let of = |it: State| report.of(it).len();
@@ -105,6 +114,12 @@ fn line(state: State, text: impl Fn(usize) -> String) -> String {
     format!("{word} - {}", text(nagios::TEXT - word.len() - 3))
 }
 
+/// A first line and as many more as fit into `most` bytes.
+fn with_lines(first: String, more: Vec<String>, most: usize) -> String {
+    let more = nagios::within(more, most.saturating_sub(first.len() + 1));
+    more.iter().fold(first, |text, line| text + "\n" + line)
+}
+
 impl Passive<'_> {
     /// Text, perfdata and details as a plugin prints them, in at most `most` bytes: whole items and lines, what
     /// does not fit counted.
@@ -127,17 +142,12 @@ impl Passive<'_> {
         if left_out > 0 {
             lines.insert(0, format!("perfdata: {left_out} metrics do not fit"));
         }
-        let lines = nagios::within(lines, most.saturating_sub(first.len() + 1));
-        lines.iter().fold(first, |text, line| text + "\n" + line)
+        with_lines(first, lines, most)
     }
 
     /// Text and details alone, as [`Passive::output`].
     pub fn long_text(&self, most: usize) -> String {
-        let room = most.saturating_sub(self.text.len() + 1);
-        let lines = nagios::within(self.details.clone(), room);
-        lines
-            .iter()
-            .fold(self.text.clone(), |text, line| text + "\n" + line)
+        with_lines(self.text.clone(), self.details.clone(), most)
     }
 
     /// Every metric as perfdata has it.

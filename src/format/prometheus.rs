@@ -2,17 +2,16 @@
 
 use crate::format::Style;
 use crate::format::passive::{self, Passive, SUMMARY};
+use crate::model::duration::since_1970;
 use crate::model::range::Number;
 use crate::model::report::Report;
 use std::io::{self, Write};
-use std::time::SystemTime;
 
 pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
     let all = passive::all(report);
     let checks = || all.iter().filter(|it| it.name != SUMMARY);
     let of = |it: &Passive| labels(&[("check", it.name), ("type", it.kind)]);
-    let at = report.at.duration_since(SystemTime::UNIX_EPOCH);
-    let at = at.unwrap_or_default().as_secs_f64();
+    let at = since_1970(report.at).as_secs_f64();
     // Prometheus knows how old a file is only from what stands in it.
     let mut family = |name: &str, help: &str, samples: &[(String, f64)]| {
         if samples.is_empty() {

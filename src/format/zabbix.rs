@@ -3,12 +3,12 @@
 
 use crate::format::Style;
 use crate::format::passive::{self, Passive, SUMMARY};
+use crate::model::duration::since_1970;
 use crate::model::name;
 use crate::model::range::Number;
 use crate::model::report::Report;
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::time::SystemTime;
 
 /// The most bytes of a text item's value, in characters at least as many.
 const MOST: usize = 65_535;
@@ -21,8 +21,8 @@ pub struct Sample {
 }
 
 pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
-    let at = seconds(report);
-    for Sample { key, value } in samples(report, &passive::all(report)) {
+    let at = since_1970(report.at).as_secs();
+    for Sample { key, value } in samples(&passive::all(report), &|_| true) {
         writeln!(
             to,
             "{} {} {at} {}",
@@ -34,15 +34,8 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The time of a run in seconds since 1970.
-pub fn seconds(report: &Report) -> u64 {
-    let since = report.at.duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
-}
-
-/// What is discovered of a report, and the values of some of its results.
-pub fn samples(report: &Report, results: &[Passive]) -> Vec<Sample> {
-    let all = passive::all(report);
+/// What is discovered of all results of a report, and the values of those that are due.
+pub fn samples(all: &[Passive], is_due: &dyn Fn(&Passive) -> bool) -> Vec<Sample> {
     let checks = || all.iter().filter(|it| it.name != SUMMARY);
     let found: Vec<Value> = checks()
         .map(|it| json!({ "{#LABEL}": it.label, "{#NAME}": it.name, "{#TYPE}": it.kind }))
@@ -65,7 +58,7 @@ pub fn samples(report: &Report, results: &[Passive]) -> Vec<Sample> {
         sample("koshu.metrics".to_owned(), Value::from(metrics).to_string()),
     ];
     // Labels need no quotes in a key.
-    for it in results {
+    for it in all.iter().filter(|it| is_due(it)) {
         let label = it.label;
         let state = it.state.code().to_string();
         samples.push(sample(format!("koshu.state[{label}]"), state));

@@ -1,11 +1,18 @@
-//! A length of time as a key of the list: `"500ms"`, `"10s"`, `"2m"`.
+//! A length of time: as a key of the list, `"500ms"`, `"10s"`, `"2m"`, and that from 1970 on.
 
 use crate::model::quantity::{self, Unit};
 use serde::Deserialize;
+use std::time::SystemTime;
 
 /// A length of time, written as a number with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub std::time::Duration);
+
+/// The time from 1970 on, of which nothing is before it (POSIX.1, "Seconds Since the Epoch").
+pub fn since_1970(at: SystemTime) -> std::time::Duration {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
 
 /// The longest time that is taken for meant: ten years.
 const LONGEST: f64 = 3650.0 * 86_400.0;

@@ -1,5 +1,6 @@
 //! What grows until it reaches its critical limit, or is full.
 
+use crate::model::duration::since_1970;
 use crate::model::forecast::{self, Forecast, Samples};
 use crate::model::limits::Judges;
 use crate::model::metric::Metric;
@@ -26,9 +27,7 @@ pub fn judge(
     past: Option<&Standing>,
     at: SystemTime,
 ) {
-    let now = at
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = since_1970(at);
     let metrics: Vec<Metric> = entry.outcome.metrics().to_vec();
     for metric in metrics {
         let (Some(target), Some(samples)) = (target(&metric), series.get(&metric.label)) else {
