@@ -269,3 +269,26 @@ fn names_that_try_to_get_out_reach_koshu_as_they_are() {
     assert_eq!(args.last(), Some(&name));
     assert_eq!(koshu(&args[1..]).code, 0);
 }
+
+#[test]
+fn a_percent_sign_ends_no_line_of_cron() {
+    let lists = results::lists();
+    let folder = lists.path().join("100%");
+    fs::create_dir(&folder).expect("a folder");
+    let file = folder.join("list.toml");
+    fs::copy(lists.file(), &file).expect("a copy");
+    let file = file.display().to_string();
+    for engine in ["cron", "nsca", "prometheus", "elastic", "healthchecks"] {
+        let part = if engine == "healthchecks" || engine == "nsca" {
+            &[][..]
+        } else {
+            &["cron"]
+        };
+        let text = koshu(&[&["export", engine], part, &["-c", &file]].concat()).out;
+        let line = text.lines().find(|it| it.starts_with('*')).expect("a line");
+        assert!(
+            line.contains("100\\%") && !line.contains("100%"),
+            "{engine}: {line}"
+        );
+    }
+}
