@@ -279,12 +279,7 @@ fn a_percent_sign_ends_no_line_of_cron() {
     fs::copy(lists.file(), &file).expect("a copy");
     let file = file.display().to_string();
     for engine in ["cron", "nsca", "prometheus", "elastic", "healthchecks"] {
-        let part = if engine == "healthchecks" || engine == "nsca" {
-            &[][..]
-        } else {
-            &["cron"]
-        };
-        let text = koshu(&[&["export", engine], part, &["-c", &file]].concat()).out;
+        let text = koshu(&["export", engine, "cron", "-c", &file]).out;
         let line = text.lines().find(|it| it.starts_with('*')).expect("a line");
         assert!(
             line.contains("100\\%") && !line.contains("100%"),
