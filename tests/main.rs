@@ -21,6 +21,7 @@ mod formats;
 mod history;
 mod layers;
 mod manual;
+mod places;
 mod running;
 mod secrets;
 mod triage;

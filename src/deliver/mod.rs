@@ -205,7 +205,7 @@ fn one(to: &Destination, parcel: &Parcel, cx: &Context) -> Result<(), String> {
     };
     let told = |it: anyhow::Error| format!("{it:#}");
     match &to.way {
-        Way::File(path) => local::file(&cx.path(path), &document()).map_err(told),
+        Way::File(path) => local::file(&cx.path(path), &document(), cx.deadline).map_err(told),
         Way::Nagios(path) => {
             local::nagios(&cx.path(path), &report.host, &results, cx).map_err(told)
         }

@@ -4,6 +4,7 @@ pub mod account;
 pub mod child;
 pub mod kernel;
 pub mod mounts;
+pub mod place;
 pub mod processes;
 pub mod sessions;
 pub mod sockets;
