@@ -4,6 +4,8 @@ use crate::engine;
 use crate::koshu::{self, Lists};
 use crate::results;
 use crate::server;
+use serde_json::Value;
+use std::process::Command;
 
 fn lists() -> Lists {
     let hostile = server::page("200 OK", "", "x | y\r\n\u{202e}evil\u{7}");
@@ -45,7 +47,7 @@ fn json_follows_its_schema() {
     assert_eq!(checks[0]["perf"]["used"]["unit"], "B");
     assert!(checks[0]["perf"]["used"]["crit"].is_string());
     let schema = koshu::koshu(&["schema", "report"]).out;
-    let schema: serde_json::Value = serde_json::from_str(&schema).expect("a schema");
+    let schema: Value = serde_json::from_str(&schema).expect("a schema");
     let known = schema["definitions"]["Check"]["properties"]
         .as_object()
         .expect("keys");
@@ -101,7 +103,7 @@ fn prove_reads_the_tap_of_a_run() {
             "test.sh",
             format!("exec {script} -c {} {}\n", lists.file(), words.join(" ")).as_bytes(),
         );
-        let out = std::process::Command::new(&prove)
+        let out = Command::new(&prove)
             .args(["-v", "-e", "sh"])
             .arg(file)
             .output()
@@ -123,6 +125,61 @@ fn prove_reads_the_tap_of_a_run() {
 }
 
 #[test]
+fn prove_and_yaml_read_details_with_quotes_and_colons() {
+    let lines = [
+        "disk: \"full\"",
+        "\"quoted\": it's 'so'",
+        "- item: {x: [1]}",
+        "'it''s'",
+        "# no comment",
+        "key: 'open",
+        "...",
+        "---",
+        "  far right",
+        "back\\slash \\n",
+        "line\u{2028}end",
+    ];
+    let lists = Lists::new("");
+    let text = format!("CRITICAL - first: 'line\"\n{}\n", lines.join("\n"));
+    lists.add("said", text.as_bytes());
+    lists.add(
+        "checks.toml",
+        b"[[check]]\nname = 'x'\ntype = 'plugin'\ncommand = ['sh', '-c', 'cat said; exit 2']\ndir = '.'\n",
+    );
+    let said = lists.run(&["--format", "tap"]);
+    let file = lists.add("said.tap", said.out.as_bytes());
+    if let Some(perl) = engine::find("perl") {
+        let script = "use TAP::Parser; my $p = TAP::Parser->new({ source => $ARGV[0] }); my $n = 0; while (my $r = $p->next) { $n++ if $r->is_yaml; print $r->raw, qq(\\n) if $r->is_unknown } print qq($n yaml, ), join(q(;), $p->parse_errors), qq(\\n);";
+        let out = Command::new(perl).args(["-e", script]).arg(&file).output();
+        let out = String::from_utf8(out.expect("perl").stdout).expect("UTF-8");
+        assert_eq!(out, "1 yaml, \n", "{}", said.out);
+    }
+    let Some(python) = engine::find("python3") else {
+        return;
+    };
+    let script = "import sys, yaml, json\nt = open(sys.argv[1]).read().split('  ---\\n', 1)[1].rsplit('\\n  ...\\n', 1)[0]\nprint(json.dumps(yaml.safe_load(t)))";
+    let out = Command::new(python)
+        .args(["-c", script])
+        .arg(&file)
+        .output();
+    let out = out.expect("python");
+    let read: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|it| {
+        panic!(
+            "{it}: {} {}",
+            said.out,
+            String::from_utf8_lossy(&out.stderr)
+        )
+    });
+    let details = read["details"].as_str().expect("a block");
+    for line in &lines[..10] {
+        assert!(
+            details.lines().any(|it| it.trim() == line.trim()),
+            "no {line} in {details}"
+        );
+    }
+}
+
+#[test]
 fn a_parser_of_xml_reads_the_junit_of_a_run() {
     let Some(python) = engine::find("python3") else {
         return;
@@ -132,7 +189,7 @@ fn a_parser_of_xml_reads_the_junit_of_a_run() {
     let lists = results::lists();
     let file = lists.add("koshu.xml", said.out.as_bytes());
     let script = "import sys, xml.etree.ElementTree as E\ns = E.parse(sys.argv[1]).getroot()[0]\nprint(s.get('tests'), s.get('failures'), s.get('errors'), s.get('skipped'))\nfor c in s: print(c.get('name'), c[0].tag, c[0].get('message') or c[0].text)";
-    let out = std::process::Command::new(python)
+    let out = Command::new(python)
         .args(["-c", script])
         .arg(file)
         .env("PYTHONIOENCODING", "utf-8")

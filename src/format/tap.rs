@@ -20,16 +20,18 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
             false => writeln!(to)?,
         }
         if !test.is_blocked && (word == "not ok" || !test.details.is_empty()) {
-            // JSON strings are also YAML's.
-            let quoted = |it: &str| Value::from(it).to_string();
             writeln!(to, "  ---")?;
-            writeln!(to, "  message: {}", quoted(&test.text))?;
+            // A JSON string is also one of YAML.
+            writeln!(to, "  message: {}", Value::from(test.text.as_str()))?;
             writeln!(to, "  severity: {}", test.state.word().to_lowercase())?;
-            if !test.details.is_empty() {
-                writeln!(to, "  details:")?;
-            }
-            for line in &test.details {
-                writeln!(to, "    - {}", quoted(line))?;
+            // In a literal block nothing has a meaning (YAML 1.1, section 9.3.3); in a list, prove takes a quoted
+            // text with a colon for a mapping. The first line's blanks would be those of the block.
+            for (number, line) in test.details.iter().enumerate() {
+                if number == 0 {
+                    writeln!(to, "  details: |")?;
+                }
+                let line = if number == 0 { line.trim_start() } else { line };
+                writeln!(to, "    {}", line)?;
             }
             writeln!(to, "  ...")?;
         }
