@@ -233,3 +233,35 @@ fn a_mount_that_is_gone_and_a_port_that_is_new() {
     )
     .is("OK");
 }
+
+#[test]
+fn listeners_that_would_share_a_label_do_not_switch_the_whole_run_off() {
+    let Some(python) = engine::find("python3") else {
+        return;
+    };
+    let script = format!(
+        r#"
+listen() {{ {python} -c 'import socket,sys,time
+open("/proc/self/comm","w").write(sys.argv[2])
+s=socket.socket(); s.bind(("127.0.0.1",int(sys.argv[1]))); s.listen()
+print(flush=True); time.sleep(60)' "$@" & pids="$pids $!"; }}
+{{ listen 4001 'a b'; listen 4002 'a_b'; listen 4003 "$(printf 'x\001y')"; listen 4004 "$(printf 'x\002y')"; }} > {{at}}/up
+trap 'kill $pids; kill $(cat {{at}}/nginx.pid); kill -INT %1; wait' EXIT
+for i in $(seq 100); do [ "$(wc -l < {{at}}/up)" = 4 ] && break; sleep 0.05; done
+$KOSHU discover > list.toml; cat list.toml; echo ====; $KOSHU validate -c list.toml; echo ====; $KOSHU run -c list.toml
+"#,
+        python = python.display()
+    );
+    let Some(text) = fresh_host(&script.replace("{at}", "$PWD")) else {
+        return;
+    };
+    let parts: Vec<&str> = text.split("====\n").collect();
+    let [list, valid, run] = parts[..] else {
+        panic!("{text}");
+    };
+    for port in 4001..=4004 {
+        assert!(list.contains(&format!("127.0.0.1:{port}")), "{list}");
+    }
+    assert!(!valid.contains("UNKNOWN"), "{valid}");
+    assert!(!run.starts_with("UNKNOWN"), "{run}");
+}

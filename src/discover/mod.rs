@@ -8,9 +8,11 @@ pub use diff::difference;
 
 use crate::check::Run;
 use crate::config::{self, Source, toml_string};
+use crate::model::name;
 use crate::model::state::State;
 use crate::model::text;
 use crate::runner::{self, Orders};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -90,6 +92,7 @@ impl Found {
 /// The list for this host.
 pub fn list(run: &Arc<Run>, at: SystemTime) -> Source {
     let mut found = look::all(run, at);
+    set_apart(&mut found);
     let wrong = doubts(&mut found, run, at);
     let host = &run.env.host;
     let mut text = format!("# What koshu discover found on {host}: read it, change it, keep it.\n");
@@ -105,6 +108,47 @@ pub fn list(run: &Arc<Run>, at: SystemTime) -> Source {
         ));
     }
     Source::new("what was found on this host", text, PathBuf::new())
+}
+
+/// Gives names and labels of their own to checks that would share one: processes and mounts are called what any user
+/// likes, and one list that is refused would be all checks lost.
+fn set_apart(found: &mut [Found]) {
+    each_apart(found, &|it| it.name.clone(), &Found::table, &|it, name| {
+        it.name = name
+    });
+    each_apart(
+        found,
+        &|it| name::label(&it.name),
+        &|it| it.name.clone(),
+        &|it, label| {
+            it.keys.insert(0, ("label", toml_string(&label)));
+        },
+    );
+}
+
+/// Sets another word where several have the same one, with a hash of what tells them apart.
+fn each_apart(
+    found: &mut [Found],
+    word: &dyn Fn(&Found) -> String,
+    apart: &dyn Fn(&Found) -> String,
+    set: &dyn Fn(&mut Found, String),
+) {
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    for it in found.iter() {
+        *taken.entry(word(it)).or_default() += 1;
+    }
+    for it in found {
+        if taken[&word(it)] < 2 {
+            continue;
+        }
+        let mut new = name::hashed(&word(it), &apart(it));
+        // Hashes are short, and somebody may look for two that are alike.
+        while taken.contains_key(&new) {
+            new.push_str("_2");
+        }
+        taken.insert(new.clone(), 1);
+        set(it, new);
+    }
 }
 
 /// Takes out what is not right now, with what was seen.

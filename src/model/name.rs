@@ -11,11 +11,15 @@ pub fn label(name: &str) -> String {
     let lost = name.chars().any(|c| c.is_alphanumeric() && !c.is_ascii());
     let empty = !plain.chars().any(|c| c.is_ascii_alphanumeric());
     match lost || (empty && name != "/") {
-        true => format!("{}_{:06x}", plain.trim_matches('_'), hash(name) & 0xff_ffff)
-            .trim_start_matches('_')
-            .to_owned(),
+        true => hashed(&plain, name),
         false => plain,
     }
+}
+
+/// A text with a short stable hash of a name after it: tells apart what looks the same.
+pub fn hashed(text: &str, name: &str) -> String {
+    let hashed = format!("{}_{:06x}", text.trim_matches('_'), hash(name) & 0xff_ffff);
+    hashed.trim_start_matches('_').to_owned()
 }
 
 /// FNV-1a, 64 bits: small, and the same on every machine and in every version.
