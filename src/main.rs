@@ -37,6 +37,7 @@ use crate::history::History;
 use crate::host::Roots;
 use crate::model::report::Report;
 use crate::model::state::State;
+use crate::model::text;
 use crate::plan::Plan;
 use crate::round::{Records, Setting, Watch};
 use crate::runner::Progress;
@@ -243,7 +244,7 @@ fn exported(given: &ExportArgs) -> u8 {
     let order = Order {
         exe,
         lists: given.lists.config.iter().map(whole).map(shown).collect(),
-        host: given.host.clone().unwrap_or(host),
+        host: text::clean(&given.host.clone().unwrap_or(host)),
         plan: &plan,
         each: given.each,
     };
@@ -417,7 +418,7 @@ fn show(progress: &Progress, begin: Instant) {
         "{} of {} done, waiting for {names}",
         progress.done, progress.total
     );
-    let line = model::text::fit(&line, 78);
+    let line = text::fit(&line, 78);
     let _ = write!(io::stderr(), "\r{line}\x1b[K");
 }
 

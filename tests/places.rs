@@ -135,3 +135,50 @@ fn a_link_that_another_user_puts_in_the_way_is_not_followed() {
         "precious"
     );
 }
+
+#[test]
+fn a_host_name_with_a_line_end_is_no_command_of_nagios() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("nagios.cmd");
+    mkfifoat(CWD, &pipe, Mode::RWXU).expect("a pipe");
+    let reader = pipe.clone();
+    let reading = thread::spawn(move || fs::read_to_string(reader).expect("read"));
+    let opened = OpenOptions::new().write(true).open(&pipe);
+    let opened = opened.expect("a reader");
+    let list = Lists::new("[[check]]\nname = 'fine'\ntype = 'file'\npath = '/'\n");
+    let to = format!("nagios:{}", pipe.display());
+    let host = "box;x\n[1] SHUTDOWN_PROGRAM";
+    for words in [
+        &["--host", host, "--to", &to][..],
+        &["--to", &format!("{to}?host=box%3Bx%0A[1] SHUTDOWN_PROGRAM")],
+    ] {
+        koshu(&[&["run", "-c", &list.file()], words].concat()).is("OK");
+    }
+    drop(opened);
+    let text = reading.join().expect("read");
+    assert_eq!(
+        text.lines().count(),
+        4,
+        "a check and the whole, twice: {text}"
+    );
+    for line in text.lines() {
+        let (_, command) = line.split_once("] ").expect("a time");
+        assert!(
+            command.starts_with("PROCESS_SERVICE_CHECK_RESULT;box_x [1] SHUTDOWN_PROGRAM;"),
+            "{line}"
+        );
+    }
+    for format in [
+        "nsca",
+        "zabbix",
+        "xymon",
+        "jsonl",
+        "junit",
+        "prometheus",
+        "checkmk",
+    ] {
+        let said = list.run(&["--format", format, "--host", host]);
+        let begins = said.out.lines().any(|it| it.starts_with("[1]"));
+        assert!(!begins, "{format}: {}", said.out);
+    }
+}

@@ -111,6 +111,7 @@ fn over(place: &Place, bytes: &[u8]) -> anyhow::Result<()> {
 /// Hands results to Nagios: as a file in its check-result spool, or as commands in its pipe. What was opened is judged,
 /// not what the path named a moment before: the owner of a folder could swap it.
 pub fn nagios(path: &Path, host: &str, results: &[Passive], cx: &Context) -> anyhow::Result<()> {
+    let host = &nagios_name(host);
     let shown = path.display();
     let place = Place::of(path).with_context(|| format!("cannot look at {shown}"))?;
     let about = place.about().and_then(|it| it.ok_or(Errno::NOENT));

@@ -17,6 +17,7 @@ use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity;
 use crate::model::report::Report;
 use crate::model::state::State;
+use crate::model::text;
 use crate::model::uuid;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -179,7 +180,7 @@ fn context(to: &Destination, run: &Arc<Run>, now: SystemTime) -> Context {
 /// Delivers to one destination.
 fn one(to: &Destination, parcel: &Parcel, cx: &Context) -> Result<(), String> {
     let renamed = to.host.as_ref().map(|host| Report {
-        host: host.clone(),
+        host: text::clean(host),
         ..Report::clone(&parcel.report)
     });
     let report: &Report = renamed.as_ref().unwrap_or(&parcel.report);

@@ -175,7 +175,7 @@ impl Failure {
     pub fn report(&self) -> Report {
         let lines = self.details.lines().map(text::clean);
         Report {
-            host: self.host.clone(),
+            host: text::clean(&self.host),
             at: self.at,
             took: Duration::ZERO,
             entries: Vec::new(),

@@ -17,7 +17,7 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
         write!(
             to,
             "{}\t{}\t{}\t{}",
-            report.host,
+            passive::nagios_name(&report.host),
             passive::nagios_name(result.name),
             result.state.code(),
             result.output(MOST)

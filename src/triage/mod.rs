@@ -16,6 +16,7 @@ use crate::model::quantity;
 use crate::model::report::{Entry, KOSHU, Looked, Part, Ran, Report};
 use crate::model::standing::{Confirm, Standing};
 use crate::model::state::State;
+use crate::model::text;
 use crate::plan::{self, Job, Pause, Plan};
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
@@ -121,7 +122,7 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         }
     }
     Report {
-        host: setting.host,
+        host: text::clean(&setting.host),
         at: setting.at,
         took: ran.took,
         order: order::worst_first(&entries),
