@@ -207,7 +207,7 @@ pub struct Options {
     /// The exit code: state (0 to 3), zero, or fail-on=STATE (1 at or above it) [default: state for nagios, human, junit and tap, else zero]
     #[arg(long, value_name = "POLICY")]
     pub exit: Option<Exit>,
-    /// The limit of the whole run, below Nagios' and Icinga's 60 s
+    /// The limit of the whole run, below Nagios' and Icinga's 60 s; where results are delivered, checks leave a fifth of it for that, at most 5 s
     #[arg(long, value_name = "DURATION", default_value = "50s")]
     pub deadline: Limit,
     /// At most so many checks at once [default: what open files and memory allow, at most 2048]

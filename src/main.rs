@@ -29,7 +29,7 @@ mod triage;
 use crate::check::disk::helper;
 use crate::cli::{AdHoc, Cli, Command, Exit, ExportArgs, Lists, Options, Print, Schema};
 use crate::config::{Mistakes, Source};
-use crate::deliver::{Begun, Destination, Parcel};
+use crate::deliver::{Begun, Destination, Parcel, Until};
 use crate::dropin::Dropin;
 use crate::export::{Engine, Order};
 use crate::format::{Failure, Format, Style};
@@ -327,14 +327,7 @@ fn execute(
 
 /// Runs a plan, with a progress line where somebody watches, until a signal wants it to stop.
 fn watched(plan: Plan, env: check::Env, setting: &Setting) -> Report {
-    let signal = signals();
-    let stop = move || match signal.load(Ordering::Relaxed) {
-        0 => None,
-        number if number == signal_hook::consts::SIGINT as usize => {
-            Some("stopped by SIGINT".to_owned())
-        }
-        _ => Some("stopped by SIGTERM".to_owned()),
-    };
+    let stop = stop();
     let watched = io::stderr().is_terminal();
     let begin = Instant::now();
     let mut show = |progress: &Progress| show(progress, begin);
@@ -420,6 +413,18 @@ fn show(progress: &Progress, begin: Instant) {
     );
     let line = text::fit(&line, 78);
     let _ = write!(io::stderr(), "\r{line}\x1b[K");
+}
+
+/// Says why the run is to end at once, once a signal wants it to.
+fn stop() -> impl Fn() -> Option<String> {
+    let signal = signals();
+    move || match signal.load(Ordering::Relaxed) {
+        0 => None,
+        number if number == signal_hook::consts::SIGINT as usize => {
+            Some("stopped by SIGINT".to_owned())
+        }
+        _ => Some("stopped by SIGTERM".to_owned()),
+    }
 }
 
 /// The number of the last signal that wants us to stop, or 0.
@@ -530,7 +535,12 @@ fn unable(mut failure: Failure, options: &Options) -> u8 {
             run_id: deliver::run_id().unwrap_or_default(),
         };
         let run = without_past();
-        if let Some(outcome) = deliver::deliver(&to, &parcel, Begun::default(), &run) {
+        let stop = stop();
+        let until = Until {
+            end: Instant::now() + options.deadline.0,
+            stop: &stop,
+        };
+        if let Some(outcome) = deliver::deliver(&to, &parcel, Begun::default(), &run, until) {
             let line = format!("{}: {}", deliver::NAME, outcome.line());
             failure.details = format!("{}\n{line}", failure.details.trim_end());
         }

@@ -1,12 +1,13 @@
 //! One round: a plan is run, what earlier runs saw is brought together with it, and the report is delivered and recorded.
 
 use crate::check::{self, Memories};
-use crate::deliver::{self, Parcel};
+use crate::deliver::{self, Parcel, Until};
 use crate::format::{Format, Style};
 use crate::history::{self, History, Wanted};
 use crate::host::account;
 use crate::model::forecast::{self, Samples};
 use crate::model::outcome::Outcome;
+use crate::model::quantity;
 use crate::model::report::{Looked, Report};
 use crate::model::standing::Standing;
 use crate::model::state::State;
@@ -19,10 +20,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How a plan is run and recorded.
 pub struct Setting<'s> {
+    /// The limit of the whole run, delivering included.
     pub deadline: Duration,
     pub parallel: Option<usize>,
     /// What this machine is called in the report.
@@ -105,6 +107,7 @@ pub fn run(
     setting: &Setting,
     watch: Watch,
 ) -> Report {
+    let end = Instant::now() + setting.deadline;
     let remembers = |it: &Job| it.check.remembers();
     let needs = |it: &Job| remembers(it) || it.confirm.is_some() || it.full_in.is_some();
     let needing: Vec<bool> = plan
@@ -153,10 +156,21 @@ pub fn run(
     // It only tells two runs apart, so that a machine without random numbers still delivers.
     let run_id = deliver::run_id().unwrap_or_default();
     let begun = deliver::begin(&to, &run_id, &shared, at);
+    let for_delivery = deliver::kept(&to, setting.deadline);
+    let seconds = |it: Duration| quantity::seconds(it.as_secs_f64());
+    let limit = match for_delivery.is_zero() {
+        true => seconds(setting.deadline),
+        false => format!(
+            "{}, less {} to deliver,",
+            seconds(setting.deadline),
+            seconds(for_delivery)
+        ),
+    };
     let orders = Orders {
         run: shared.clone(),
         at,
-        deadline: setting.deadline,
+        end: end - for_delivery,
+        limit,
         parallel: setting.parallel,
         on_progress: watch.on_progress,
         stop: watch.stop,
@@ -205,7 +219,9 @@ pub fn run(
             again: failed,
             run_id,
         };
-        let outcome = match deliver::deliver(&to, &parcel, begun, &shared) {
+        let stop = watch.stop;
+        let until = Until { end, stop };
+        let outcome = match deliver::deliver(&to, &parcel, begun, &shared, until) {
             None if failed => Some(deliver::recovered(&to)),
             outcome => outcome,
         };

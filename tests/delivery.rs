@@ -7,8 +7,9 @@ use crate::server;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
@@ -721,4 +722,85 @@ fn a_name_of_koshus_own_is_refused() {
             said.out
         );
     }
+}
+
+#[test]
+fn delivering_ends_with_the_deadline_of_the_run() {
+    let hole = format!("tcp://{}?timeout=30s", server::black_hole());
+    let said = fine().run(&["--to", &hole, "--deadline", "1s"]);
+    let text = said.is("WARNING");
+    assert!(text.starts_with("koshu-delivery: tcp 127.0.0.1:"), "{text}");
+    assert!(said.took < Duration::from_secs(4), "{:?}", said.took);
+    // A list that cannot be read is no reason to take longer.
+    let broken = Lists::new("[[check]]\nname = 'x'\ntype = 'file'\npaht = '/'\n");
+    let said = broken.run(&["--to", &hole, "--deadline", "1s"]);
+    said.is("UNKNOWN");
+    said.has("koshu-delivery: ");
+    assert!(said.took < Duration::from_secs(4), "{:?}", said.took);
+}
+
+#[test]
+fn checks_that_take_the_whole_deadline_leave_time_to_deliver() {
+    let hole = server::black_hole();
+    let lists = Lists::new(&format!(
+        "[[check]]\nname = 'hung'\ntype = 'tcp'\nhost = '127.0.0.1'\nport = {}\nexpect = 'never'\ntimeout = '20s'\n\n[[check]]\nname = 'next'\ntype = 'tcp'\nhost = '127.0.0.1'\nport = {}\n",
+        hole.port(),
+        hole.port()
+    ));
+    let (told, gone) = mpsc::channel();
+    // It takes its time, but less than a fifth of the whole.
+    let slow = server::serve(move |mut stream| {
+        let mut message = String::new();
+        let _ = stream.read_to_string(&mut message);
+        std::thread::sleep(Duration::from_millis(150));
+        let _ = told.send(message);
+    });
+    let to = format!("tcp://{slow}?format=nagios");
+    let said = lists.run(&["--to", &to, "--deadline", "4s", "--parallel", "1"]);
+    let text = said.is("UNKNOWN");
+    said.has("not started: the run's deadline of 4 s, less 0.8 s to deliver, came first");
+    assert!(!said.out.contains("koshu-delivery"), "{}", said.out);
+    assert!(text.contains("no answer in time"), "{text}");
+    let message = gone.recv().expect("a message");
+    assert!(message.contains("no answer in time"), "{message}");
+    assert!(said.took < Duration::from_secs(4), "{:?}", said.took);
+}
+
+#[test]
+fn a_signal_ends_delivering_with_a_whole_answer() {
+    let (told, came) = mpsc::channel();
+    let hole = server::serve(move |stream| {
+        let _ = told.send(());
+        // Held open until koshu hangs up.
+        let _ = (&stream).read_to_end(&mut Vec::new());
+        std::thread::sleep(Duration::from_secs(30));
+    });
+    let to = format!("tcp://{hole}?timeout=30s");
+    let lists = fine();
+    let file = lists.file();
+    let mut command = std::process::Command::new(crate::koshu::binary());
+    command.args(["run", "-c", &file, "--state", "none", "--to", &to]);
+    let child = command.stdout(Stdio::piped()).spawn().expect("koshu");
+    came.recv().expect("a connection");
+    let asked = Instant::now();
+    let kill = std::process::Command::new("kill")
+        .arg(child.id().to_string())
+        .status();
+    assert!(kill.expect("kill").success());
+    let out = child.wait_with_output().expect("an answer");
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(
+        text.contains("did not take it before the run was stopped by SIGTERM"),
+        "{text}"
+    );
+    assert_eq!(
+        out.status.code(),
+        Some(1),
+        "the checks themselves were done"
+    );
 }

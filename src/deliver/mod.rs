@@ -1,5 +1,5 @@
 //! Results → destinations: files, Nagios' spool or pipe, Xymon, Zabbix, and whatever takes HTTP; all at once, each
-//! with a deadline of its own, and never changing what a check says.
+//! with a deadline of its own within the run's, and never changing what a check says.
 
 mod http;
 mod local;
@@ -22,7 +22,7 @@ use crate::model::uuid;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 use target::Way;
@@ -49,6 +49,32 @@ pub enum On {
 
 /// How long a destination may take when it says nothing of it.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much of a run's time is kept for its destinations: so much, and at most a fifth of the whole.
+const KEPT: Duration = TIMEOUT;
+
+/// How long destinations still have once a signal wants the run to end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How often is asked whether the run is to end.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// The time that checks leave to the destinations of a run of this length.
+pub fn kept(to: &[Destination], whole: Duration) -> Duration {
+    match to {
+        [] => Duration::ZERO,
+        _ => KEPT.min(whole / 5),
+    }
+}
+
+/// How long delivering may go on.
+#[derive(Clone, Copy)]
+pub struct Until<'u> {
+    /// The end of the whole run.
+    pub end: Instant,
+    /// Why the run is to end at once, if it is.
+    pub stop: &'u dyn Fn() -> Option<String>,
+}
 
 /// How the results of a run are to be delivered.
 #[derive(Clone)]
@@ -92,12 +118,14 @@ pub fn deliver(
     parcel: &Parcel,
     mut begun: Begun,
     run: &Arc<Run>,
+    until: Until,
 ) -> Option<Outcome> {
     let (done, results) = mpsc::channel();
     let begin = Instant::now();
     for (number, it) in to.iter().enumerate() {
         let (it, parcel, done) = (it.clone(), parcel.clone(), done.clone());
-        let cx = context(&it, run, parcel.report.at);
+        let mut cx = context(&it, run, parcel.report.at);
+        cx.deadline = cx.deadline.min(until.end);
         let told = begun.0.remove(&number);
         let started = spawn(move || {
             // A run that ends before it begins would be taken for one that never ends.
@@ -118,21 +146,35 @@ pub fn deliver(
     let mut said: Vec<Option<Result<(), String>>> = vec![None; to.len()];
     let last = to.iter().map(|it| it.timeout).max().unwrap_or_default();
     // A destination keeps its deadline by itself; what hangs in the kernel is not waited for.
-    let end = begin + last + Duration::from_millis(200);
-    while let Ok((number, result)) =
-        results.recv_timeout(end.saturating_duration_since(Instant::now()))
-    {
-        said[number] = Some(result);
-    }
+    let own = begin + last + Duration::from_millis(200);
+    let mut end = own.min(until.end);
+    let mut stopped = None;
+    let is_late = loop {
+        let now = Instant::now();
+        if now >= end {
+            break true;
+        }
+        if stopped.is_none() {
+            stopped = (until.stop)();
+            end = end.min(stopped.as_ref().map_or(end, |_| now + GRACE));
+        }
+        match results.recv_timeout(BEAT.min(end.saturating_duration_since(now))) {
+            Ok((number, result)) => said[number] = Some(result),
+            Err(RecvTimeoutError::Timeout) => (),
+            Err(RecvTimeoutError::Disconnected) => break false,
+        }
+    };
     let faults = to.iter().zip(said).filter_map(|(it, said)| {
-        let late = || match Instant::now() < end {
-            true => "internal error in koshu".to_owned(),
-            false => {
+        let missing = || match &stopped {
+            _ if !is_late => "internal error in koshu".to_owned(),
+            Some(reason) => format!("did not take it before the run was {reason}"),
+            None if own > until.end => "did not take it before the run's deadline".to_owned(),
+            None => {
                 let limit = quantity::seconds(it.timeout.as_secs_f64());
                 format!("did not take it within {limit}")
             }
         };
-        let fault = said.unwrap_or_else(|| Err(late())).err()?;
+        let fault = said.unwrap_or_else(|| Err(missing())).err()?;
         Some(format!("{}: {fault}", it.name))
     });
     let faults: Vec<String> = faults.collect();

@@ -9,13 +9,14 @@ pub use diff::difference;
 use crate::check::Run;
 use crate::config::{self, Source, toml_string};
 use crate::model::name;
+use crate::model::quantity;
 use crate::model::state::State;
 use crate::model::text;
 use crate::runner::{self, Orders};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long all that has to be asked first may take; the machine is not waited for.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -170,7 +171,8 @@ fn doubts(found: &mut Vec<Found>, run: &Arc<Run>, at: SystemTime) -> Vec<(Found,
     let orders = Orders {
         run: run.clone(),
         at,
-        deadline: PATIENCE + PATIENCE / 4,
+        end: Instant::now() + PATIENCE + PATIENCE / 4,
+        limit: quantity::seconds(PATIENCE.as_secs_f64()),
         parallel: None,
         on_progress: None,
         stop: &|| None,

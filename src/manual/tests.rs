@@ -250,7 +250,7 @@ fn engines() -> String {
     for text in [
         "Behind a question mark stand host=, on=change (only what has changed since the run before; all of it when something could not be delivered then), timeout= (default 5s), format=, ttl= and ca=; what else stands there is sent on.",
         "Secrets never stand in a URL or on a command line: they are password and token of [[to]], as { env = \"NAME\" } or { file = \"PATH\" }, or the variables KOSHU_PRESET_PASSWORD and KOSHU_PRESET_TOKEN, as KOSHU_ICINGA2_PASSWORD. Where a URL itself is the secret, as of many webhooks, {token} stands for it there.",
-        "All destinations are served at once, before stdout is written, and each has its own deadline. What a check says never changes by it. What was not delivered is a result of its own, koshu-delivery, a WARNING that counts in the report.",
+        "All destinations are served at once, before stdout is written, and each has its own deadline within that of the run: checks leave a fifth of the run's time for it, at most 5 s. What a check says never changes by it. What was not delivered is a result of its own, koshu-delivery, a WARNING that counts in the report.",
     ] {
         paragraph(&mut roff, text);
     }

@@ -10,7 +10,6 @@ use crate::check;
 use crate::host::Roots;
 use crate::host::kernel;
 use crate::model::outcome::{Outcome, UNKNOWN};
-use crate::model::quantity;
 use crate::model::report::{Looked, Ran};
 use crate::model::state::State;
 use crate::plan::Job;
@@ -28,8 +27,9 @@ pub struct Orders<'o> {
     pub run: Arc<check::Run>,
     /// When the run began.
     pub at: SystemTime,
-    /// The limit of the whole run.
-    pub deadline: Duration,
+    /// When all checks have to have ended, and the limit from which that comes, as it is told.
+    pub end: Instant,
+    pub limit: String,
     /// At most so many checks at once; by default as many as this machine can hold.
     pub parallel: Option<usize>,
     /// Told now and then what is going on, where somebody watches.
@@ -100,6 +100,7 @@ struct Supervisor {
     tasks: Vec<Task>,
     begin: Instant,
     end: Instant,
+    limit: String,
     said: Receiver<Said>,
     tell: Sender<Said>,
     /// When running looks are late: may hold looks that have ended.
@@ -123,9 +124,12 @@ struct Crew {
 impl Supervisor {
     fn new(jobs: Vec<Job>, orders: &Orders) -> Supervisor {
         let begin = Instant::now();
-        let end = begin + orders.deadline;
+        let end = orders.end;
         let (tell, said) = mpsc::channel();
-        let last = begin + orders.deadline.saturating_sub(GRACE + GRACE / 2);
+        let last = end
+            .checked_sub(GRACE + GRACE / 2)
+            .unwrap_or(begin)
+            .max(begin);
         let shop = Shop::open(jobs, orders.run.clone(), orders.at, begin, last);
         let crew = |lane: Lane| {
             let jobs = shop.queued(lane);
@@ -157,6 +161,7 @@ impl Supervisor {
             shop: Arc::new(shop),
             begin,
             end,
+            limit: orders.limit.clone(),
             said,
             tell,
             alarms: BinaryHeap::new(),
@@ -355,7 +360,7 @@ impl Supervisor {
 
     /// Accounts for every job by name, also for those that were cut off or never started.
     fn close(self, stopped: Option<&str>) -> Vec<Looked> {
-        let limit = quantity::seconds((self.end - self.begin).as_secs_f64());
+        let limit = &self.limit;
         let reason = stopped.map_or_else(
             || format!("the run's deadline of {limit} came"),
             str::to_owned,
@@ -482,7 +487,8 @@ mod tests {
         let orders = Orders {
             run: Arc::new(check::Run::new(check::Env::default(), Err(String::new()))),
             at: SystemTime::UNIX_EPOCH,
-            deadline: Duration::from_secs(5),
+            end: Instant::now() + Duration::from_secs(5),
+            limit: "5.0 s".to_owned(),
             parallel,
             on_progress: None,
             stop: &|| None,
