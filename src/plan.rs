@@ -1,6 +1,6 @@
 //! What is to be run: jobs, which of them run this time, and how they hang together.
 
-use crate::check::{Check, Type};
+use crate::check::{Author, Check, Type};
 use crate::deliver::Destination;
 use crate::model::calendar::When;
 use crate::model::limits::{Limits, Until, Up};
@@ -45,6 +45,7 @@ pub struct Job {
     pub runbook: Option<String>,
     /// The folder from which relative paths count.
     pub base: PathBuf,
+    pub author: Author,
 }
 
 impl Job {
@@ -70,6 +71,7 @@ impl Job {
             action: None,
             runbook: None,
             base: PathBuf::new(),
+            author: Author::Caller,
         }
     }
 }

@@ -56,5 +56,6 @@ mod prometheus;
 mod serf;
 mod starttls;
 mod verdicts;
+mod writers;
 mod xymon;
 mod zabbix;

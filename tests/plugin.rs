@@ -279,44 +279,6 @@ fn arguments_of_a_command_are_not_shown() {
 }
 
 #[test]
-fn root_runs_no_list_that_others_may_write() {
-    if !rustix::process::geteuid().is_root() {
-        engine::skip("only root is at risk");
-        return;
-    }
-    let list = Lists::new("[[check]]\ntype = 'plugin'\ncommand = 'true'\nexit = 0\n");
-    list.run(&[]).is("OK");
-    let mode = |mode: u32| fs::Permissions::from_mode(mode);
-    fs::set_permissions(list.file(), mode(0o666)).expect("a mode");
-    list.run(&[])
-        .has("the list can be written by others than root")
-        .is("UNKNOWN");
-    fs::set_permissions(list.file(), mode(0o644)).expect("a mode");
-    fs::set_permissions(list.path(), mode(0o777)).expect("a mode");
-    list.run(&[])
-        .has("the folder of the list can be written by others")
-        .is("UNKNOWN");
-    fs::set_permissions(list.path(), mode(0o1777)).expect("a mode");
-    list.run(&[]).is("OK");
-    // What it would write and send where is root's affair, too.
-    fs::set_permissions(list.file(), mode(0o666)).expect("a mode");
-    let to = "[[check]]\ntype = 'file'\npath = '/'\n[[to]]\nurl = 'file:/etc/cron.d/x'\n";
-    list.add("checks.toml", to.as_bytes());
-    list.run(&[])
-        .has("so it may not say where root writes")
-        .is("UNKNOWN");
-    fs::set_permissions(list.file(), mode(0o644)).expect("a mode");
-    list.add(
-        "checks.toml",
-        b"[[check]]\ntype = 'plugin'\ncommand = 'true'\nexit = 0\n",
-    );
-    std::os::unix::fs::chown(list.file(), Some(65534), None).expect("an owner");
-    list.run(&[])
-        .has("belongs to another user than root")
-        .is("UNKNOWN");
-}
-
-#[test]
 fn commands_that_wait_do_not_wait_for_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
     // Each ends only when all have begun.

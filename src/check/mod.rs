@@ -82,10 +82,32 @@ pub trait Check: Send + Sync {
         false
     }
 
+    /// What of root's it reads, asks or starts, said behind "may not say": where others may write its list, root
+    /// does not run it.
+    fn privileged(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Keys that contradict each other, found at load.
     fn flaws(&self) -> Vec<Flaw> {
         Vec::new()
     }
+}
+
+/// A check that is not run, and why: it is UNKNOWN.
+pub struct Refused(pub String);
+
+impl Check for Refused {
+    fn run(&self, _: &Context) -> anyhow::Result<Outcome> {
+        anyhow::bail!("{}", self.0)
+    }
+}
+
+/// Who wrote what a check does: on the command line the caller, whose words are his own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Author {
+    Caller,
+    List,
 }
 
 /// A contradiction between keys: the key to point at, and what is wrong.
@@ -131,6 +153,7 @@ pub struct Context {
     pub deadline: Instant,
     /// The folder from which relative paths count.
     pub base: PathBuf,
+    pub author: Author,
     pub run: Arc<Run>,
 }
 

@@ -78,6 +78,10 @@ impl Check for Tcp {
         }
     }
 
+    fn privileged(&self) -> Option<&'static str> {
+        self.ca.as_ref().map(|_| "which files root reads")
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let port = net::port_flaw(&self.host, self.port, None).map(|it| flaw("host", it));
         let tls = (!self.tls && (self.verify.is_some() || self.ca.is_some()))

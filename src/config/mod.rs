@@ -6,7 +6,8 @@ pub mod tables;
 
 pub use mistake::{Mistake, Mistakes};
 
-use crate::check::Type;
+use crate::check::{Author, Type};
+use crate::host::writers;
 use crate::model::duration::Duration;
 use crate::model::limits::{Limits, Until};
 use crate::model::standing::Confirm;
@@ -164,40 +165,13 @@ fn source(path: &Path) -> Result<Source, Box<Mistake>> {
     })?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     let writable = match rustix::process::geteuid().is_root() {
-        true => writable(path, &base),
+        true => writers::others(path),
         false => None,
     };
     Ok(Source {
         writable,
         ..Source::new(&name, text, base)
     })
-}
-
-/// Whether others than root may write a list, or put another in its place.
-fn writable(file: &Path, folder: &Path) -> Option<String> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    const STICKY: u32 = 0o1000;
-    let folder = match folder.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => folder,
-    };
-    [(file, "the list"), (folder, "the folder of the list")]
-        .into_iter()
-        .find_map(|(path, what)| {
-            let about = fs::metadata(path).ok()?;
-            let mode = about.permissions().mode();
-            let by_group = mode & 0o020 != 0 && about.gid() != 0;
-            let by_others = mode & 0o002 != 0;
-            // In a folder like /tmp nobody can replace what belongs to root.
-            let kept = about.is_dir() && mode & STICKY != 0;
-            match () {
-                () if about.uid() != 0 => Some(format!("{what} belongs to another user than root")),
-                () if (by_group || by_others) && !kept => {
-                    Some(format!("{what} can be written by others than root"))
-                }
-                () => None,
-            }
-        })
 }
 
 impl Source {
@@ -208,6 +182,14 @@ impl Source {
             base,
             words: None,
             writable: None,
+        }
+    }
+
+    /// Who wrote it.
+    pub fn author(&self) -> Author {
+        match self.words {
+            Some(Words) => Author::Caller,
+            None => Author::List,
         }
     }
 
@@ -309,7 +291,8 @@ pub fn parse(sources: &[Source]) -> Result<Plan, Mistakes> {
     validate(sources).map(|it| it.0)
 }
 
-/// Reads all sources into one plan, and tells where a literal secret stands in a file that others may read.
+/// Reads all sources into one plan, and tells where a literal secret stands in a file that others may read, and what is
+/// not done because others may write the list.
 ///
 /// # Errors
 /// All mistakes that could be found together.
@@ -330,7 +313,7 @@ pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
         return Err(Mistakes(reader.mistakes));
     }
     let plan = reader.plan;
-    let mut exposed = Vec::new();
+    let mut exposed = reader.refused;
     for (source, key) in reader.secrets {
         if others_may_read(Path::new(&source.name)) {
             exposed.push(format!(

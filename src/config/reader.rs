@@ -1,9 +1,9 @@
 //! Reads the tables of one list into jobs; what is wrong is collected, so that all of it is told together.
 
-use crate::check::{self, Check, TYPES, Type, plugin};
+use crate::check::{self, Check, Refused, TYPES, Type};
 use crate::config::mistake::Mistake;
 use crate::config::{Common, Source, tables};
-use crate::deliver;
+use crate::deliver::{self, Destination};
 use crate::format::passive;
 use crate::model::name;
 use crate::model::outcome::LATE;
@@ -31,6 +31,8 @@ pub struct Reader<'l> {
     pub mistakes: Vec<Mistake>,
     /// Keys whose values are secrets that are written out.
     pub secrets: Vec<(&'l Source, String)>,
+    /// What is not done as root, with its list, its name and why.
+    pub refused: Vec<String>,
     /// Where each name was first used.
     names: HashMap<String, Place<'l>>,
     labels: HashMap<String, Place<'l>>,
@@ -193,19 +195,15 @@ impl<'l> Reader<'l> {
         }
     }
 
-    /// Refuses what only root may order, in a list that others may write.
-    fn trust(&mut self, source: &Source, at: std::ops::Range<usize>, what: &str) {
-        if let Some(who) = &source.writable {
-            let message = format!("{who}, so it may not say {what}");
-            let help = "take the right to write away, or run koshu as another user";
-            self.mistakes
-                .push(Mistake::at(source, at, &message).help(help));
-        }
+    /// Why root does not do what a list says that others may write.
+    fn refused(source: &Source, what: &str) -> Option<String> {
+        let who = source.writable.as_ref()?;
+        Some(format!(
+            "not done as root: {who}, so the list may not say {what}; take the right to write away, or run koshu as another user"
+        ))
     }
 
     fn to(&mut self, source: &'l Source, item: Spanned<DeValue>) {
-        // Files and secrets that only root has are within reach of a destination.
-        self.trust(source, item.span(), "where root writes and sends what");
         if let DeValue::Table(table) = item.get_ref() {
             literal_secrets(table, &mut |key| {
                 self.secrets.push((source, key.to_owned()))
@@ -216,7 +214,16 @@ impl<'l> Reader<'l> {
         };
         match keys.destination(source.base.clone()) {
             Err(wrong) => self.refuse(source, &places, wrong),
-            Ok(destination) => self.plan.to.push(destination),
+            Ok(destination) => {
+                // Files and secrets that only root has are within reach of a destination.
+                let refused = Self::refused(source, "where root writes and sends what");
+                let told = |why: &String| format!("{}: {}: {why}", source.name, destination.name);
+                self.refused.extend(refused.as_ref().map(told));
+                self.plan.to.push(Destination {
+                    refused,
+                    ..destination
+                });
+            }
         }
     }
 
@@ -399,9 +406,6 @@ impl<'l> Reader<'l> {
         let Some(kind) = self.kind(source, &header, &table) else {
             return;
         };
-        if kind.name == plugin::TYPE.name {
-            self.trust(source, header.clone(), "which programs root runs");
-        }
         let target = target(kind, &table);
         let (common_keys, own_keys) = (check::keys::<Common>(), (kind.keys)());
         let (mut common, mut own) = (Vec::new(), Vec::new());
@@ -418,6 +422,7 @@ impl<'l> Reader<'l> {
                 }
             }
         }
+        let reads_secrets = own.iter().any(|it| names_secret(it.1.get_ref()));
         literal_secrets(own.iter().map(|it| (&it.0, &it.1)), &mut |key| {
             self.secrets.push((source, key.to_owned()));
         });
@@ -449,6 +454,17 @@ impl<'l> Reader<'l> {
                 self.mistakes.push(mistake.key(flaw.key));
             }
             let name = common.name.clone().unwrap_or(target);
+            let what = own
+                .privileged()
+                .or(reads_secrets.then_some("which secrets of root it sends"));
+            let own = match what.and_then(|it| Self::refused(source, it)) {
+                None => own,
+                Some(why) => {
+                    let told = format!("{}: {}: {why}", source.name, text::clean(&name));
+                    self.refused.push(told);
+                    Arc::new(Refused(why))
+                }
+            };
             self.job(source, &place, kind, name, common, defaults, own);
         }
     }
@@ -624,6 +640,7 @@ impl<'l> Reader<'l> {
             action: text(common.action, &defaults.action),
             runbook: text(common.runbook, &defaults.runbook),
             base: source.base.clone(),
+            author: source.author(),
             ..job
         });
     }
@@ -647,6 +664,17 @@ fn literal_secrets<'k, 's: 'k>(
             _ => (),
         }
     }
+}
+
+/// Whether a value says where a secret is read, by itself or in a table of such.
+fn names_secret(value: &DeValue) -> bool {
+    let DeValue::Table(table) = value else {
+        return false;
+    };
+    table.iter().any(|(key, value)| match value.get_ref() {
+        DeValue::String(_) => matches!(key.get_ref().as_ref(), "env" | "file"),
+        value => names_secret(value),
+    })
 }
 
 /// serde speaks of fields where a list has keys.

@@ -10,7 +10,7 @@ mod wire;
 pub use preset::PRESETS;
 pub use target::{Destination, Keys};
 
-use crate::check::{Context, Previous, Run};
+use crate::check::{Author, Context, Previous, Run};
 use crate::format::passive::{self, Passive};
 use crate::format::{Format, Style, zabbix};
 use crate::model::outcome::{Code, Outcome, code};
@@ -99,7 +99,8 @@ pub struct Begun(HashMap<usize, thread::JoinHandle<()>>);
 pub fn begin(to: &[Destination], run_id: &str, run: &Arc<Run>, now: SystemTime) -> Begun {
     let mut begun = Begun::default();
     for (number, it) in to.iter().enumerate() {
-        if let Way::Http(preset, base) = &it.way
+        if it.refused.is_none()
+            && let Way::Http(preset, base) = &it.way
             && let Some(path) = preset.start
         {
             let (preset, base, run_id) = (*preset, base.clone(), run_id.to_owned());
@@ -215,12 +216,16 @@ fn context(to: &Destination, run: &Arc<Run>, now: SystemTime) -> Context {
         previous: Previous::Never,
         deadline: Instant::now() + to.timeout,
         base: to.base.clone(),
+        author: Author::List,
         run: run.clone(),
     }
 }
 
 /// Delivers to one destination.
 fn one(to: &Destination, parcel: &Parcel, cx: &Context) -> Result<(), String> {
+    if let Some(why) = &to.refused {
+        return Err(why.clone());
+    }
     let renamed = to.host.as_ref().map(|host| Report {
         host: text::clean(host),
         ..Report::clone(&parcel.report)

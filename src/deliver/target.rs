@@ -41,6 +41,8 @@ pub struct Keys {
 pub struct Destination {
     /// What it is called in messages, without any secret.
     pub name: String,
+    /// Why nothing is delivered there.
+    pub refused: Option<String>,
     pub way: Way,
     pub host: Option<String>,
     pub on: On,
@@ -209,6 +211,7 @@ impl Keys {
         Ok(Destination {
             on: self.on.unwrap_or(preset.map_or(On::Always, |it| it.on)),
             name,
+            refused: None,
             way,
             host: self.host.map(|it| text::clean(&it)),
             timeout,

@@ -10,6 +10,7 @@ pub mod sessions;
 pub mod sockets;
 pub mod suspects;
 pub mod units;
+pub mod writers;
 
 use anyhow::{Context, anyhow};
 use std::fs;

@@ -148,6 +148,7 @@ impl Shop {
             previous: self.run.previous(&self.jobs[job].name),
             deadline,
             base: self.jobs[job].base.clone(),
+            author: self.jobs[job].author,
             run: self.run.clone(),
         };
         let check = &self.jobs[job].check;

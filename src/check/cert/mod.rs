@@ -172,6 +172,18 @@ impl Check for Cert {
         }
     }
 
+    fn privileged(&self) -> Option<&'static str> {
+        let folders = [
+            &self.key,
+            &self.certbot,
+            &self.acme_sh,
+            &self.lego,
+            &self.ca,
+        ];
+        let reads = self.file.is_some() || folders.iter().any(|it| it.is_some());
+        reads.then_some("which files root reads")
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
         let folders = [

@@ -160,6 +160,11 @@ impl Check for Dns {
         }
     }
 
+    fn privileged(&self) -> Option<&'static str> {
+        let reads = self.root_hints.is_some() || self.trust_anchor.is_some();
+        reads.then_some("which files root reads")
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
         let key = if self.zone.is_some() { "zone" } else { "host" };

@@ -220,6 +220,11 @@ impl Check for File {
         self.growth.is_some() || self.new_lines || unchanged
     }
 
+    fn privileged(&self) -> Option<&'static str> {
+        let reads = self.contains.is_some() || self.bad.is_some() || self.checksum.is_some();
+        reads.then_some("which files root reads")
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
         let text = self.path.to_string_lossy();

@@ -300,6 +300,18 @@ impl Check for Http {
         }
     }
 
+    fn privileged(&self) -> Option<&'static str> {
+        let files = [&self.ca, &self.client_cert, &self.client_key];
+        let address = self.address.as_deref().unwrap_or_default();
+        match address.starts_with("unix:") {
+            true => Some("which sockets root asks"),
+            false => {
+                let reads = files.iter().any(|it| it.is_some());
+                reads.then_some("which files root reads")
+            }
+        }
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
         let mut wrong = |key: &'static str, message: &str| flaws.push(flaw(key, message));

@@ -2,8 +2,9 @@
 
 mod command;
 
-use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::check::{Author, Check, Context, Flaw, Type, flaw};
 use crate::host::child::{Ended, How, Leftovers};
+use crate::host::writers;
 use crate::model::limits::{Count, Limits};
 use crate::model::list::List;
 use crate::model::metric::Metric;
@@ -16,6 +17,7 @@ use crate::model::range::Number;
 use crate::model::secret::Secret;
 use crate::model::state::State;
 use crate::model::text;
+use anyhow::bail;
 use command::Command;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -109,6 +111,10 @@ impl Check for Plugin {
         true
     }
 
+    fn privileged(&self) -> Option<&'static str> {
+        Some("which programs root runs")
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let mut flaws: Vec<Flaw> = self.command.flaw(self.shell).into_iter().collect();
         let groups = self.groups();
@@ -141,6 +147,12 @@ impl Plugin {
 
     fn observe(&self, cx: &Context) -> anyhow::Result<Ended> {
         let mut command = self.command.prepare(self.shell, cx)?;
+        if cx.author == Author::List && rustix::process::geteuid().is_root() {
+            let others = writers::others(&command.program);
+            if let Some(who) = others.filter(|_| command.program.exists()) {
+                bail!("not started as root: {who}");
+            }
+        }
         let dir = self.dir.as_ref().map_or(cx.base.clone(), |it| cx.path(it));
         if !dir.as_os_str().is_empty() {
             anyhow::ensure!(dir.is_dir(), "there is no folder {}", dir.display());
