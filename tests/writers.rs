@@ -115,7 +115,7 @@ fn files_sockets_and_secrets_of_root_are_not_read_for_others() {
         "type = 'http'\nurl = 'https://127.0.0.1/'\nclient_cert = '/etc/shadow'\nclient_key = '/etc/shadow'\n"
             .to_owned(),
         "type = 'http'\nurl = 'https://127.0.0.1/'\nca = '/etc/shadow'\n".to_owned(),
-        "type = 'dns'\nname = 'example.test'\nroot_hints = '/etc/shadow'\n".to_owned(),
+        "type = 'dns'\nzone = 'example.test'\nroot_hints = '/etc/shadow'\n".to_owned(),
     ] {
         let list = Lists::new(&format!("[[check]]\nname = 'x'\n{keys}"));
         chmod(list.file(), 0o666);
