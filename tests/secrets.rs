@@ -244,3 +244,122 @@ fn no_format_shows_what_pages_proxies_and_stores_are_opened_with() {
     assert_eq!(state("store right"), Some(0));
     assert_eq!(state("store wrong"), Some(3));
 }
+
+#[test]
+fn what_a_server_gives_back_of_a_secret_is_not_shown() {
+    // It tells every request back: head, percent-encoded, as JSON, and cut where a text is long.
+    let echo = server::serve(|mut stream| {
+        let head = server::head(&mut stream);
+        let line = |name: &str| {
+            let found = head.lines().find_map(|it| it.strip_prefix(name));
+            found.unwrap_or_default().to_owned()
+        };
+        let (bearer, basic) = (
+            line("Authorization: Bearer "),
+            line("Authorization: Basic "),
+        );
+        let body = format!(
+            "you sent {bearer}{basic} and {}",
+            bearer.replace('-', "%2D")
+        );
+        let reply = format!(
+            "HTTP/1.1 500 No {bearer}{basic}\r\nLocation: /hook/{bearer}?x={bearer}\r\nX-Back: {bearer}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = std::io::Write::write_all(&mut stream, reply.as_bytes());
+    });
+    let moved = server::serve(|mut stream| {
+        let head = server::head(&mut stream);
+        let sent = head.lines().find_map(|it| it.strip_prefix("X-Token: "));
+        let sent = sent.unwrap_or_default().to_owned();
+        let reply =
+            format!("HTTP/1.1 302 Found\r\nLocation: /hook/{sent}/x\r\nContent-Length: 0\r\n\r\n");
+        let _ = std::io::Write::write_all(&mut stream, reply.as_bytes());
+    });
+    let lists = Lists::new("");
+    lists.add("secret", format!("{SECRET}\n").as_bytes());
+    let list = format!(
+        "[[check]]\nname = 'bearer'\ntype = 'http'\nurl = 'http://{echo}/'\nbearer = {{ file = 'secret' }}\nstatus_line = '200'\nbody = 'never there'\n
+[[check]]\nname = 'basic'\ntype = 'http'\nurl = 'http://{echo}/'\nuser = 'koshu'\npassword = {{ env = 'SHOP_PASSWORD' }}\n
+[[check]]\nname = 'moved'\ntype = 'http'\nurl = 'http://{moved}/'\nheaders = {{ X-Token = '{SECRET}' }}\n
+[[check]]\nname = 'plugin'\ntype = 'plugin'\nshell = true\ncommand = 'echo \"$TOKEN is wrong for $SITE\"; exit 2'\nenv = {{ TOKEN = {{ env = 'SHOP_PASSWORD' }}, SITE = {{ env = 'SHOP_SITE' }} }}\n"
+    );
+    lists.add("checks.toml", list.as_bytes());
+    for format in [
+        "nagios",
+        "human",
+        "json",
+        "jsonl",
+        "tap",
+        "junit",
+        "prometheus",
+    ] {
+        let mut run = command(&[
+            "run",
+            "-c",
+            &lists.file(),
+            "--format",
+            format,
+            "--exit",
+            "state",
+        ]);
+        run.env("SHOP_PASSWORD", SECRET)
+            .env("SHOP_SITE", "shop-front");
+        let said = said(&mut run);
+        assert_eq!(said.code, 2, "{}", said.out);
+        for part in [SECRET, "hunter2", "a29zaHU6aHVudGVyMi03ZjNh"] {
+            assert!(!said.out.contains(part), "{format}: {}", said.out);
+        }
+        if format == "nagios" {
+            said.has("… is wrong for shop-front");
+        }
+    }
+}
+
+#[test]
+fn names_labels_and_numbers_are_not_hidden() {
+    let lists = Lists::new(
+        "[[check]]\nname = 'web-12345678'\ntype = 'plugin'\nshell = true\ncommand = 'echo \"$TOKEN | web-12345678=12345678\"'\nenv = { TOKEN = { env = 'A_TOKEN' }, X_TOKEN = { env = 'B_TOKEN' } }\n",
+    );
+    let mut run = command(&["run", "-c", &lists.file(), "--format", "json"]);
+    run.env("A_TOKEN", "web-12345678")
+        .env("B_TOKEN", "12345678");
+    let document = said(&mut run).json();
+    let check = &document["checks"][0];
+    assert_eq!(check["name"], "web-12345678");
+    assert_eq!(check["perf"]["web-12345678"]["value"], 12_345_678.0);
+    assert_eq!(check["summary"], "…");
+}
+
+#[test]
+fn a_destination_that_gives_its_token_back_does_not_make_it_known() {
+    let refusing = server::serve(|mut stream| {
+        let head = server::head(&mut stream);
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let body = format!("no such hook: {path}");
+        let reply = format!(
+            "HTTP/1.1 404 Gone\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = std::io::Write::write_all(&mut stream, reply.as_bytes());
+    });
+    let lists = Lists::new("[[check]]\nname = 'fine'\ntype = 'file'\npath = '/'\n");
+    let to = format!("webhook+http://{refusing}/services/{{token}}");
+    let mut run = command(&["run", "-c", &lists.file(), "--to", &to]);
+    run.env("KOSHU_WEBHOOK_TOKEN", "T0/B1+hunter2-7f3a");
+    let said = said(&mut run);
+    said.is("WARNING");
+    said.has("no such hook: /services");
+    for part in ["hunter2", "T0/B1", "T0%2FB1", "B1%2B"] {
+        assert!(!said.out.contains(part), "{}", said.out);
+    }
+}
+
+#[test]
+fn validate_warns_of_secrets_that_are_too_short_to_be_hidden() {
+    let lists =
+        Lists::new("[[check]]\ntype = 'http'\nurl = 'http://h/'\nuser = 'u'\npassword = 'abc'\n");
+    let said = koshu(&["validate", "-c", &lists.file()]);
+    said.has("`password` is shorter than 6 bytes");
+    assert!(!said.out.contains("abc"), "{}", said.out);
+}

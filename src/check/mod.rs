@@ -26,19 +26,20 @@ use crate::host::mounts::{self, Mount};
 use crate::host::processes::{self, Processes};
 use crate::host::sockets::{self, Listener};
 use crate::host::{Once, Roots};
+use crate::model::mask::Mask;
 use crate::model::metric::Usual;
 use crate::model::outcome::{Code, Outcome, code};
-use crate::model::secret::Secret;
+use crate::model::secret::{Secret, is_named_secret};
 use crate::net::dns::walk::Walker;
 use crate::net::tls::Peer;
 use crate::net::{self, Fault, Resolve, Resolver};
 use anyhow::Context as _;
 use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 /// All types, in the order in which they are explained.
@@ -215,11 +216,28 @@ impl Context {
         }
     }
 
-    /// Reads a secret from where it is kept.
+    /// Reads a secret from where it is kept; what it is stands in no outcome from here on.
     ///
     /// # Errors
     /// When the variable is not set or the file cannot be read.
     pub fn secret(&self, secret: &Secret) -> anyhow::Result<String> {
+        let value = self.read(secret)?;
+        self.run.secrets.keep(&value);
+        Ok(value)
+    }
+
+    /// Reads the value of a header or variable, which is a secret only where its name says so.
+    ///
+    /// # Errors
+    /// As [`Context::secret`].
+    pub fn value(&self, name: &str, value: &Secret) -> anyhow::Result<String> {
+        match is_named_secret(name) {
+            true => self.secret(value),
+            false => self.read(value),
+        }
+    }
+
+    fn read(&self, secret: &Secret) -> anyhow::Result<String> {
         match secret {
             Secret::Literal(text) => Ok(text.clone()),
             Secret::Env(name) => self
@@ -238,6 +256,26 @@ impl Context {
     }
 }
 
+/// The secrets that were read in this run.
+#[derive(Default)]
+pub struct Secrets(Mutex<BTreeSet<String>>);
+
+impl Secrets {
+    /// What is to be shown nowhere.
+    pub fn keep(&self, secret: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(secret.to_owned());
+    }
+
+    /// Hides all of them in outcomes.
+    pub fn hide<'o>(&self, outcomes: impl IntoIterator<Item = &'o mut Outcome>) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mask) = Mask::new(all.iter().map(String::as_str)) {
+            outcomes.into_iter().for_each(|it| it.hide(&mask));
+        }
+    }
+}
+
 /// What all checks of one run share; each part is made when the first check needs it.
 pub struct Run {
     pub env: Env,
@@ -249,6 +287,7 @@ pub struct Run {
     listeners: Once<Vec<Listener>>,
     /// Programs that checks have started.
     pub children: Children,
+    pub secrets: Secrets,
     past: Memories,
     pub walks: net::dns::shared::Shared,
 }
@@ -263,6 +302,7 @@ impl Run {
             mounts: Once::default(),
             listeners: Once::default(),
             children: Children::default(),
+            secrets: Secrets::default(),
             walks: net::dns::shared::Shared::default(),
             env,
         }

@@ -10,6 +10,7 @@ use crate::check::{Author, Type};
 use crate::host::writers;
 use crate::model::duration::Duration;
 use crate::model::limits::{Limits, Until};
+use crate::model::mask;
 use crate::model::standing::Confirm;
 use crate::model::state::State;
 use crate::plan::Plan;
@@ -314,7 +315,14 @@ pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
     }
     let plan = reader.plan;
     let mut exposed = reader.refused;
-    for (source, key) in reader.secrets {
+    for (source, key, bytes) in reader.secrets {
+        if bytes < mask::LEAST {
+            exposed.push(format!(
+                "{}: `{key}` is shorter than {} bytes, so it is not hidden where a server gives it back",
+                source.name,
+                mask::LEAST
+            ));
+        }
         if others_may_read(Path::new(&source.name)) {
             exposed.push(format!(
                 "{}: `{key}` is written out in a file that others may read; use {{ env = … }} or {{ file = … }}, or chmod 600",

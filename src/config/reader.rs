@@ -30,7 +30,7 @@ pub struct Reader<'l> {
     pub plan: Plan,
     pub mistakes: Vec<Mistake>,
     /// Keys whose values are secrets that are written out.
-    pub secrets: Vec<(&'l Source, String)>,
+    pub secrets: Vec<Written<'l>>,
     /// What is not done as root, with its list, its name and why.
     pub refused: Vec<String>,
     /// Where each name was first used.
@@ -41,6 +41,9 @@ pub struct Reader<'l> {
     members: Vec<Place<'l>>,
     matches: Vec<Place<'l>>,
 }
+
+/// A secret that is written out: its list and key, and how many bytes it has.
+pub type Written<'l> = (&'l Source, String, usize);
 
 /// A place in a list; its line is only counted when somebody asks, which would be slow for every check.
 type Place<'l> = (&'l Source, std::ops::Range<usize>);
@@ -205,8 +208,8 @@ impl<'l> Reader<'l> {
 
     fn to(&mut self, source: &'l Source, item: Spanned<DeValue>) {
         if let DeValue::Table(table) = item.get_ref() {
-            literal_secrets(table, &mut |key| {
-                self.secrets.push((source, key.to_owned()))
+            literal_secrets(table, &mut |key, bytes| {
+                self.secrets.push((source, key.to_owned(), bytes))
             });
         }
         let Some((keys, places)) = self.table::<deliver::Keys>(source, "to", item) else {
@@ -423,8 +426,8 @@ impl<'l> Reader<'l> {
             }
         }
         let reads_secrets = own.iter().any(|it| names_secret(it.1.get_ref()));
-        literal_secrets(own.iter().map(|it| (&it.0, &it.1)), &mut |key| {
-            self.secrets.push((source, key.to_owned()));
+        literal_secrets(own.iter().map(|it| (&it.0, &it.1)), &mut |key, bytes| {
+            self.secrets.push((source, key.to_owned(), bytes));
         });
         let codes: Vec<&str> = kind.codes().map(|it| it.code).collect();
         self.grades(source, &common, &codes);
@@ -649,15 +652,18 @@ impl<'l> Reader<'l> {
 /// Finds strings under keys that are called secret, in a table and the tables in it.
 fn literal_secrets<'k, 's: 'k>(
     pairs: impl IntoIterator<Item = (&'k Key<'s>, &'k Spanned<DeValue<'s>>)>,
-    found: &mut dyn FnMut(&str),
+    found: &mut dyn FnMut(&str, usize),
 ) {
     for (key, value) in pairs {
         match value.get_ref() {
-            DeValue::String(_) if is_named_secret(key.get_ref()) => found(key.get_ref()),
+            DeValue::String(text) if is_named_secret(key.get_ref()) => {
+                found(key.get_ref(), text.len());
+            }
             DeValue::Table(inner) => {
                 for (key, value) in inner {
-                    if value.get_ref().is_str() && is_named_secret(key.get_ref()) {
-                        found(key.get_ref());
+                    let named = is_named_secret(key.get_ref());
+                    if let Some(text) = value.get_ref().as_str().filter(|_| named) {
+                        found(key.get_ref(), text.len());
                     }
                 }
             }

@@ -157,7 +157,11 @@ fn session(to: &Destination, cx: &Context) -> Session {
 fn secrets(to: &Destination, preset: &Preset, base: &Url, cx: &Context) -> Result<Secrets, String> {
     let read = |given: &Option<_>, word: &str| match given {
         Some(secret) => cx.secret(secret).map(Some).map_err(|it| format!("{it:#}")),
-        None => Ok(cx.run.env.var(&variable(preset, word)).map(str::to_owned)),
+        None => {
+            let value = cx.run.env.var(&variable(preset, word));
+            value.iter().for_each(|it| cx.run.secrets.keep(it));
+            Ok(value.map(str::to_owned))
+        }
     };
     let secrets = Secrets {
         user: to.user.clone(),

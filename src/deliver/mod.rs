@@ -179,7 +179,9 @@ pub fn deliver(
         Some(format!("{}: {fault}", it.name))
     });
     let faults: Vec<String> = faults.collect();
-    (!faults.is_empty()).then(|| failed(&faults, to.len()))
+    let mut outcome = (!faults.is_empty()).then(|| failed(&faults, to.len()))?;
+    run.secrets.hide([&mut outcome]);
+    Some(outcome)
 }
 
 /// What is said when something that was not delivered in the run before is delivered again.

@@ -5,6 +5,7 @@ pub mod duration;
 pub mod forecast;
 pub mod limits;
 pub mod list;
+pub mod mask;
 pub mod metric;
 pub mod name;
 pub mod outage;

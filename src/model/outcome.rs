@@ -1,5 +1,6 @@
 //! What one check has to say: a line, more lines, measurements and faults. Flat by intent.
 
+use crate::model::mask::Mask;
 use crate::model::metric::Metric;
 use crate::model::perfdata;
 use crate::model::state::State;
@@ -201,6 +202,21 @@ impl Outcome {
     pub fn regrade(&mut self, code: &str, state: State) {
         for finding in self.findings.iter_mut().filter(|it| it.code == code) {
             finding.state = state;
+        }
+    }
+
+    /// Hides the secrets that its text gives back; codes, labels and numbers stay as they are.
+    pub fn hide(&mut self, mask: &Mask) {
+        let findings = self.findings.iter_mut().map(|it| &mut it.text);
+        let rows = self
+            .table
+            .iter_mut()
+            .flat_map(|it| it.rows.iter_mut().flatten());
+        let texts = self.details.iter_mut().chain(findings).chain(rows);
+        for text in texts.chain([&mut self.summary]) {
+            if let Some(hidden) = mask.hide(text) {
+                *text = hidden;
+            }
         }
     }
 

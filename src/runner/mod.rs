@@ -72,8 +72,12 @@ pub fn run(jobs: Vec<Job>, mut orders: Orders) -> Ran {
     let mut supervisor = Supervisor::new(jobs, &orders);
     let stopped = supervisor.supervise(&mut orders);
     let took = supervisor.begin.elapsed();
+    let mut looked = supervisor.close(stopped.as_deref());
+    // Only now all that was read is known: a page may give back what another check sent.
+    let outcomes = looked.iter_mut().map(|it| &mut it.outcome);
+    orders.run.secrets.hide(outcomes);
     Ran {
-        looked: supervisor.close(stopped.as_deref()),
+        looked,
         took,
         stopped,
     }

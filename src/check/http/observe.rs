@@ -115,7 +115,7 @@ impl Http {
     /// What goes into every request.
     fn parts(&self, cx: &Context) -> anyhow::Result<Parts> {
         let read = |name: &str, secret: &Secret| {
-            let value = cx.secret(secret)?;
+            let value = cx.value(name, secret)?;
             request::header_value(name, &value)?;
             anyhow::Ok(value)
         };
@@ -244,11 +244,18 @@ fn login_of(
     in_url: Option<&(String, String)>,
 ) -> anyhow::Result<Option<String>> {
     let password = password.as_ref().map(|it| cx.secret(it)).transpose()?;
-    Ok(match (user, in_url) {
+    let login = match (user, in_url) {
         (Some(user), _) => Some(request::basic(user, &password.unwrap_or_default())),
-        (None, Some((user, password))) => Some(request::basic(user, password)),
+        (None, Some((user, password))) => {
+            cx.run.secrets.keep(password);
+            Some(request::basic(user, password))
+        }
         (None, None) => None,
-    })
+    };
+    // A server may give back what it was sent as it came.
+    let encoded = login.as_deref().and_then(|it| it.strip_prefix("Basic "));
+    encoded.iter().for_each(|it| cx.run.secrets.keep(it));
+    Ok(login)
 }
 
 /// Whether the next request is a GET without a body (RFC 9110, sections 15.4.2 to 15.4.4, as browsers do).

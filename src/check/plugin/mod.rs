@@ -159,7 +159,7 @@ impl Plugin {
             command.command.current_dir(dir);
         }
         for (name, value) in &self.env {
-            command.command.env(name, cx.secret(value)?);
+            command.command.env(name, cx.value(name, value)?);
         }
         let leftovers = match self.keep_children {
             true => Leftovers::Keep,
