@@ -7,6 +7,7 @@ use crate::model::duration::Duration;
 use crate::model::state::State;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Runs a list of checks at once and answers in Nagios' language.
@@ -344,9 +345,9 @@ fn arguments(command: clap::Command, names: &[&'static str]) -> clap::Command {
 ///
 /// # Errors
 /// clap's own, which includes help and version.
-pub fn parse(words: &[String]) -> Result<Cli, clap::Error> {
+pub fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
     // The other commands are not even built for an ad-hoc check, which is to start at once.
-    if let Some(kind) = words.get(1).and_then(|it| Type::named(it)) {
+    if let Some(kind) = words.get(1).and_then(|it| Type::named(it.to_str()?)) {
         let matches = clap::Command::new("koshu")
             .subcommand(ad_hoc(kind))
             .try_get_matches_from(words)?;

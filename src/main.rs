@@ -41,6 +41,7 @@ use crate::model::text;
 use crate::plan::Plan;
 use crate::round::{Records, Setting, Watch};
 use crate::runner::Progress;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,11 +69,13 @@ fn main() {
 
 /// The answer to the whole command line.
 fn answer() -> u8 {
-    let words: Vec<String> = std::env::args_os()
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let words: Vec<String> = args
+        .iter()
         .map(|it| it.to_string_lossy().into_owned())
         .collect();
     if words.get(1).is_some_and(|it| it == helper::WORD) {
-        let paths: Vec<PathBuf> = std::env::args_os().skip(2).map(PathBuf::from).collect();
+        let paths: Vec<PathBuf> = args.into_iter().skip(2).map(PathBuf::from).collect();
         let served = helper::serve(&paths, &mut io::stdout());
         return if served.is_ok() {
             0
@@ -88,7 +91,7 @@ fn answer() -> u8 {
     if let Some(dropin) = words.get(1).and_then(|it| Dropin::named(it)) {
         return classic(dropin, &words[2..]);
     }
-    match cli::parse(&words) {
+    match cli::parse(&args) {
         Ok(cli) => koshu(cli),
         Err(error) => usage(&error),
     }
@@ -238,12 +241,23 @@ fn exported(given: &ExportArgs) -> u8 {
         },
     };
     // Whoever runs it may stand in another folder.
-    let whole = |it: &PathBuf| std::path::absolute(it).unwrap_or_else(|_| it.clone());
-    let shown = |it: PathBuf| it.to_string_lossy().into_owned();
-    let exe = std::env::current_exe().map_or_else(|_| "/usr/local/bin/koshu".to_owned(), shown);
+    let shown = |it: PathBuf| match it.into_os_string().into_string() {
+        Ok(path) => Ok(path),
+        Err(path) => Err(format!(
+            "{} is not UTF-8, which a configuration cannot hold",
+            path.display()
+        )),
+    };
+    let whole = |it: &PathBuf| shown(std::path::absolute(it).unwrap_or_else(|_| it.clone()));
+    let lists: Result<Vec<String>, String> = given.lists.config.iter().map(whole).collect();
+    let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/usr/local/bin/koshu"));
+    let (exe, lists) = match (shown(exe), lists) {
+        (Ok(exe), Ok(lists)) => (exe, lists),
+        (Err(text), _) | (_, Err(text)) => return refused(&text),
+    };
     let order = Order {
         exe,
-        lists: given.lists.config.iter().map(whole).map(shown).collect(),
+        lists,
         host: text::clean(&given.host.clone().unwrap_or(host)),
         plan: &plan,
         each: given.each,
@@ -439,7 +453,7 @@ fn signals() -> Arc<AtomicUsize> {
 }
 
 fn env() -> check::Env {
-    let text = |it: std::ffi::OsString| it.to_string_lossy().into_owned();
+    let text = |it: OsString| it.to_string_lossy().into_owned();
     check::Env {
         vars: std::env::vars_os()
             .map(|(name, value)| (text(name), text(value)))

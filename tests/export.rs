@@ -287,3 +287,59 @@ fn a_percent_sign_ends_no_line_of_cron() {
         );
     }
 }
+
+#[test]
+fn a_name_that_begins_as_an_option_is_a_name() {
+    let lists = Lists::new(
+        "[[check]]\nname = '--to=file:stolen'\ntype = 'file'\npath = '/'\n[[check]]\nname = 'other'\ntype = 'file'\npath = '/none'\n",
+    );
+    let runs = [
+        results::export(&lists, &["nrpe", "commands", "--each"]).replace("$$", "$"),
+        results::export(&lists, &["checkmk", "mrpe", "--each"]),
+    ];
+    for text in runs {
+        let line = text.lines().find(|it| it.contains("stolen"));
+        let line = line.expect("a line");
+        let start = line.find(&crate::koshu::binary().display().to_string());
+        let out = shell(&lists, &format!("{}\n", &line[start.expect("koshu")..]));
+        assert!(out.starts_with("OK - "), "only that check is run: {out}");
+        assert!(!lists.path().join("stolen").exists());
+    }
+    let sensu = results::export(&lists, &["sensu", "checks", "--each"]);
+    assert!(sensu.contains("-- '--to=file:stolen'"), "{sensu}");
+    let icinga = results::export(&lists, &["icinga2", "active", "--each"]);
+    assert!(icinga.contains("\"--\" ]"), "{icinga}");
+}
+
+#[test]
+fn a_path_that_no_configuration_can_hold_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+    let lists = results::lists();
+    let other = lists
+        .path()
+        .join(std::ffi::OsString::from_vec(b"a\xffb.toml".to_vec()));
+    for path in [lists.path().join("a\nb.toml"), other] {
+        fs::copy(lists.file(), &path).expect("a copy");
+        for engine in ["cron", "nagios", "icinga2", "nrpe", "docker"] {
+            let mut export = crate::koshu::command(&["export", engine, "-c"]);
+            let said = crate::koshu::said(export.arg(&path));
+            let text = said.is("UNKNOWN");
+            assert!(text.contains("which a configuration cannot hold"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn docker_checks_every_list_it_is_given() {
+    let lists = results::lists();
+    let second = lists.add(
+        "second.toml",
+        b"[[check]]\nname = 'x'\ntype = 'file'\npath = '/'\n",
+    );
+    let second = second.display().to_string();
+    let text = koshu(&["export", "docker", "-c", &lists.file(), "-c", &second]).out;
+    assert!(
+        text.contains(&lists.file()) && text.contains(&second),
+        "{text}"
+    );
+}

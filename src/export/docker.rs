@@ -23,10 +23,14 @@ pub const ENGINE: Engine = Engine {
 };
 
 fn dockerfile(order: &Order) -> String {
-    let list = order.lists.first().map_or("/etc/koshu", String::as_str);
-    let words = ["/koshu", "run", "-c", list, "--exit", "fail-on=critical"];
+    let mut words = vec!["/koshu", "run"];
+    match &order.lists[..] {
+        [] => words.extend(["-c", "/etc/koshu"]),
+        lists => words.extend(lists.iter().flat_map(|it| ["-c", it])),
+    }
+    words.extend(["--exit", "fail-on=critical"]);
     format!(
         "COPY koshu /koshu\nHEALTHCHECK --interval=60s --timeout=55s --retries=3 CMD {}\n",
-        Value::from(words.to_vec())
+        Value::from(words)
     )
 }

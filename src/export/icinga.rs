@@ -52,6 +52,8 @@ fn command(order: &Order) -> String {
     for list in &order.lists {
         words.extend(["\"-c\"".to_owned(), word(list)]);
     }
+    // A name may begin as an option does.
+    words.push("\"--\"".to_owned());
     format!(
         "object CheckCommand \"koshu\" {{\n  command = [ {} ]\n  arguments = {{\n    \"NAME\" = {{\n      value = \"$koshu_checks$\"\n      skip_key = true\n    }}\n  }}\n  timeout = 55s\n}}\n",
         words.join(", ")

@@ -22,6 +22,7 @@ mod xymon;
 mod zabbix;
 
 use crate::format::passive::SUMMARY;
+use crate::model::text;
 use crate::plan::Plan;
 
 /// All engines; `koshu export` takes their names.
@@ -151,6 +152,9 @@ impl<'p> Order<'p> {
             words.extend(["-c".to_owned(), list.clone()]);
         }
         words.extend(options.iter().map(|it| (*it).to_owned()));
+        // A name may begin as an option does; behind others somebody may want to write options.
+        let like_option = service.check.is_some_and(|it| it.starts_with('-'));
+        words.extend(like_option.then(|| "--".to_owned()));
         words.extend(service.check.map(str::to_owned));
         words
     }
@@ -189,7 +193,7 @@ fn line(words: &[String]) -> String {
 /// The text of an engine's configuration: one part, or all of them, each under its name.
 ///
 /// # Errors
-/// When it has no part of this name.
+/// When it has no part of this name, and for a path that no line can hold.
 pub fn write(engine: &Engine, part: Option<&str>, order: &Order) -> Result<String, String> {
     let chosen: Vec<&Part> = match part {
         None => engine.parts.iter().collect(),
@@ -205,21 +209,28 @@ pub fn write(engine: &Engine, part: Option<&str>, order: &Order) -> Result<Strin
         );
         return Err(text);
     }
-    let mut text = String::new();
+    let paths = order.lists.iter().chain([&order.exe]);
+    if let Some(path) = paths.into_iter().find(|it| it.contains(char::is_control)) {
+        return Err(format!(
+            "{} has a line end or another control character in its name, which a configuration cannot hold",
+            text::clean(path)
+        ));
+    }
+    let mut written = String::new();
     for it in &chosen {
         let is_script = (it.write)(order).starts_with("#!");
         if chosen.len() > 1 {
-            text.push_str(&format!(
+            written.push_str(&format!(
                 "==== {} ({}): {}\n",
                 it.name, engine.name, it.file
             ));
         } else if let (Some(mark), false) = (it.comment, is_script) {
-            text.push_str(&format!(
+            written.push_str(&format!(
                 "{mark} {}, written by koshu export {}\n",
                 it.file, engine.name
             ));
         }
-        text.push_str(&(it.write)(order));
+        written.push_str(&(it.write)(order));
     }
-    Ok(text)
+    Ok(written)
 }
