@@ -35,6 +35,7 @@ use crate::export::{Engine, Order};
 use crate::format::{Failure, Format, Style};
 use crate::history::History;
 use crate::host::Roots;
+use crate::host::kernel;
 use crate::model::report::Report;
 use crate::model::state::State;
 use crate::model::text;
@@ -57,6 +58,7 @@ const LISTS: &str = "/etc/koshu";
 fn main() {
     // A panic is told as a result, never on stderr, which some engines take for the status line.
     std::panic::set_hook(Box::new(|_| ()));
+    outlive_full_files();
     let code = std::panic::catch_unwind(answer).unwrap_or_else(|_| {
         print(
             b"UNKNOWN - internal error in koshu\n",
@@ -434,22 +436,48 @@ fn stop() -> impl Fn() -> Option<String> {
     let signal = signals();
     move || match signal.load(Ordering::Relaxed) {
         0 => None,
-        number if number == signal_hook::consts::SIGINT as usize => {
-            Some("stopped by SIGINT".to_owned())
+        number => {
+            let name = i32::try_from(number).ok();
+            let name = name.and_then(signal_hook::low_level::signal_name);
+            let name = name.map_or_else(|| format!("signal {number}"), str::to_owned);
+            Some(format!("stopped by {name}"))
         }
-        _ => Some("stopped by SIGTERM".to_owned()),
     }
 }
 
-/// The number of the last signal that wants us to stop, or 0.
+/// The signals that end a program which does not catch them (signal(7)): from people, engines, timers and limits.
+/// Those that tell of a fault of the program itself are left alone, and so is SIGXFSZ: see [`outlive_full_files`].
+fn ending() -> impl Iterator<Item = i32> {
+    use rustix::process::Signal;
+    use signal_hook::consts::*;
+    let old = [
+        SIGHUP, SIGINT, SIGQUIT, SIGTRAP, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGXCPU,
+        SIGVTALRM, SIGPROF, SIGIO,
+    ];
+    let linux = [Signal::STKFLT, Signal::POWER].map(Signal::as_raw);
+    // The first real-time signals are the C library's own.
+    old.into_iter().chain(linux).chain(35..=64)
+}
+
+/// The number of the last signal that wants us to stop, or 0. What was ignored when koshu was started stays ignored,
+/// as nohup and shells want it; only SIGCHLD does not, because then nobody could tell how a program has ended.
 fn signals() -> Arc<AtomicUsize> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::consts::SIGCHLD;
     let seen = Arc::new(AtomicUsize::new(0));
-    for signal in [SIGINT, SIGTERM] {
+    let ignored = kernel::ignored_signals();
+    for signal in ending().filter(|it| !ignored.contains(it)) {
         // Where it cannot be caught, the signal ends the process as ever.
         let _ = signal_hook::flag::register_usize(signal, seen.clone(), signal as usize);
     }
+    if ignored.contains(&SIGCHLD) {
+        let _ = signal_hook::flag::register(SIGCHLD, Arc::default());
+    }
     seen
+}
+
+/// Makes a write beyond the largest file that is allowed (`ulimit -f`) an error, which is told, instead of the end.
+fn outlive_full_files() {
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 fn env() -> check::Env {

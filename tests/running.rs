@@ -191,6 +191,67 @@ fn sigint_still_gets_a_whole_answer() {
 }
 
 #[test]
+fn every_signal_that_ends_a_program_still_gets_a_whole_answer() {
+    let signals = [
+        "HUP", "QUIT", "USR1", "USR2", "ALRM", "XCPU", "VTALRM", "PROF", "IO", "ABRT", "TRAP",
+    ];
+    std::thread::scope(|scope| {
+        for signal in signals {
+            scope.spawn(move || stopped_by(&format!("-{signal}")));
+        }
+    });
+}
+
+/// What `koshu plugin` answers to a signal a moment after its start, called with a script before it.
+fn signalled(before: &str, signal: &str) -> (String, Option<i32>) {
+    let script = format!("{before} exec \"$@\"");
+    let child = Command::new("sh")
+        .args(["-c", &script, "sh"])
+        .arg(binary())
+        .args(["plugin", "sleep 1", "exit=0"])
+        .env("STATE_DIRECTORY", "/dev/null/no-history")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh");
+    sleep(Duration::from_millis(400));
+    let sent = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(sent.is_ok_and(|it| it.success()));
+    let out = child.wait_with_output().expect("an end");
+    (
+        String::from_utf8_lossy(&out.stdout).into_owned(),
+        out.status.code(),
+    )
+}
+
+#[test]
+fn signals_that_were_ignored_at_the_start_stay_ignored() {
+    let (out, code) = signalled("trap '' HUP USR1;", "-HUP");
+    assert!(out.starts_with("OK - "), "as under nohup: {out}");
+    assert_eq!(code, Some(0));
+    let (out, _) = signalled("trap '' HUP USR1;", "-USR2");
+    assert!(out.starts_with("UNKNOWN - stopped by SIGUSR2"), "{out}");
+    let (out, _) = signalled("", "-40");
+    assert!(out.starts_with("UNKNOWN - stopped by signal 40"), "{out}");
+}
+
+#[test]
+fn a_file_that_may_grow_no_more_is_an_error_of_writing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "ulimit -f 0; {} disk / used=99.9%, > {}",
+        binary().display(),
+        folder.path().join("out").display()
+    );
+    let status = Command::new("sh")
+        .args(["-c", &script])
+        .status()
+        .expect("sh");
+    assert_eq!(status.code(), Some(3), "{status}");
+}
+
+#[test]
 fn the_answer_is_the_same_whatever_finishes_first() {
     let slow = server::serve(|mut stream| {
         server::head(&mut stream);

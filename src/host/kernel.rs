@@ -202,6 +202,16 @@ pub fn busy_disks(roots: &Roots) -> HashMap<String, u64> {
     text.lines().filter_map(device).collect()
 }
 
+/// The numbers of the signals that this process was started to ignore, or ignores since; none where the kernel does
+/// not tell (proc(5), `SigIgn` of status).
+pub fn ignored_signals() -> Vec<i32> {
+    let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = text.lines().find_map(|it| it.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|it| u64::from_str_radix(it.trim(), 16).ok());
+    let bits = mask.unwrap_or(0);
+    (1..=64).filter(|it| bits >> (it - 1) & 1 == 1).collect()
+}
+
 fn odd(roots: &Roots, name: &str) -> anyhow::Error {
     let path = roots.proc.join(name);
     anyhow!("{} is not as proc(5) describes it", path.display())
