@@ -1,7 +1,7 @@
 //! `plugin`: other people's plugins and commands say what they said before, and nothing of them is left behind.
 
 use crate::engine::{self, find};
-use crate::koshu::{Lists, Said, koshu};
+use crate::koshu::{Lists, Said, command, koshu, said};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -79,6 +79,122 @@ fn perfdata_is_passed_on_as_it_came() {
     let said = list.run(&[]);
     said.has(" | 'disks./my disk'=2643MB;5948;@10:20;0;5968 disks.n=");
     said.has(" 'b./my disk'=2643MB;").has(" b.x=1.50us;;;0");
+}
+
+#[test]
+fn what_stands_before_the_state_word_does_not_hide_it() {
+    for text in [
+        r"\n\n  \nCRITICAL - the text | a=1\n",
+        r"\357\273\277CRITICAL - the text | a=1",
+        r"\033[1;31mCRITICAL\033[0m - the text | a=1\033[0m\n",
+        r"\357\273\277\033[31mDISK CRITICAL\033[m: \033[4mthe text\033[24m | a=1\r\n",
+        r"[CRITICAL] - the text | a=1\n",
+    ] {
+        let said = shell(&format!("printf '{text}'; exit 2"), &[]);
+        assert_eq!(said.is("CRITICAL"), "the text", "{text}");
+        said.has(" | a=1\n");
+    }
+}
+
+#[test]
+fn perfdata_alone_is_no_silence() {
+    let said = shell("echo '| time=1.5s;2;3 size=7KB'", &[]);
+    assert_eq!(said.is("OK"), "time=1.5s, size=7KB");
+    said.has(" | time=1.5s;2;3 size=7KB");
+}
+
+#[test]
+fn labels_are_told_apart_as_they_came() {
+    let said = shell(
+        r"printf '%s\n' 'OK - x | C:\ Used Space=12GB;80;90 D:\ Used Space=3GB '\''CN=a, O=b'\''=5'",
+        &[],
+    );
+    said.has(r" | 'C:\ Used Space'=12GB;80;90 'D:\ Used Space'=3GB 'CN=a, O=b'=5");
+}
+
+#[test]
+fn a_number_in_which_the_output_is_cut_is_left_out() {
+    // The last 5 of 1234567 would be beyond what is kept.
+    let line = "printf 'OK - x | a=1 b=1234'; head -c 300000 /dev/zero | tr '\\0' 5; echo ' c=3'";
+    let said = shell(line, &["--format", "json"]);
+    let perf = said.json()["checks"][0]["perf"].clone();
+    assert_eq!(perf.as_object().map(|it| it.len()), Some(1), "{perf}");
+    assert_eq!(perf["a"]["value"], 1.0, "{perf}");
+}
+
+#[test]
+fn secrets_of_koshus_own_are_not_handed_on() {
+    let line = "echo \"password=$KOSHU_ICINGA_PASSWORD token=$KOSHU_X_TOKEN other=$KOSHU_X own=$OWN_TOKEN\"";
+    let run = |more: &[&str]| {
+        let mut run = command(&[&["plugin", line, "shell=true"], more].concat());
+        run.env("KOSHU_ICINGA_PASSWORD", "p-7c2f")
+            .env("KOSHU_X_TOKEN", "t-7c2f")
+            .env("KOSHU_X", "x")
+            .env("OWN_TOKEN", "mine");
+        said(&mut run).is("OK").to_owned()
+    };
+    assert_eq!(run(&[]), "password= token= other=x own=mine");
+    // What is given on purpose arrives.
+    let given = "env={ KOSHU_X_TOKEN = { env = \"OWN_TOKEN\" } }";
+    assert_eq!(run(&[given]), "password= token=mine other=x own=mine");
+}
+
+#[test]
+fn a_parent_that_ignores_the_end_of_children_harms_no_plugin() {
+    let Some(perl) = find("perl") else {
+        return;
+    };
+    let script = "$SIG{CHLD} = 'IGNORE'; exec @ARGV";
+    let out = Command::new(perl)
+        .args(["-e", script])
+        .arg(crate::koshu::binary())
+        .args(["plugin", "echo fine; exit 1", "shell=true"])
+        .env("STATE_DIRECTORY", "/dev/null/no-history")
+        .output()
+        .expect("perl");
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(
+        (text.as_ref(), out.status.code()),
+        ("WARNING - fine\n", Some(1))
+    );
+}
+
+#[test]
+fn a_working_directory_that_may_not_be_entered_harms_no_plugin() {
+    if !rustix::process::geteuid().is_root() || find("setpriv").is_none() {
+        engine::skip("only root can become another user");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("a mode");
+    // The binary may lie where nobody may look.
+    let copy = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let koshu = copy.path().join("koshu");
+    let copied = Command::new("cp")
+        .arg(crate::koshu::binary())
+        .arg(&koshu)
+        .status();
+    assert!(copied.is_ok_and(|it| it.success()));
+    let run = |words: &[&str]| {
+        let out = Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(&koshu)
+            .args(words)
+            .current_dir(folder.path())
+            .env("STATE_DIRECTORY", "/dev/null/no-history")
+            .output()
+            .expect("koshu");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    assert_eq!(run(&["plugin", "/bin/echo fine"]), "OK - fine\n");
+    let dir = format!("dir={}", folder.path().display());
+    let said = run(&["plugin", "/bin/echo fine", &dir]);
+    let why = format!(" may not enter the folder {}\n", folder.path().display());
+    assert!(
+        said.starts_with("UNKNOWN - user ") && said.ends_with(&why),
+        "{said}"
+    );
 }
 
 #[test]

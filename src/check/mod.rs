@@ -29,7 +29,7 @@ use crate::host::{Once, Roots};
 use crate::model::mask::Mask;
 use crate::model::metric::Usual;
 use crate::model::outcome::{Code, Outcome, code};
-use crate::model::secret::{Secret, is_named_secret};
+use crate::model::secret::{self, Secret, is_named_secret};
 use crate::net::dns::walk::Walker;
 use crate::net::tls::Peer;
 use crate::net::{self, Fault, Resolve, Resolver};
@@ -301,7 +301,7 @@ impl Run {
             processes: Once::default(),
             mounts: Once::default(),
             listeners: Once::default(),
-            children: Children::default(),
+            children: Children::new(env.secrets()),
             secrets: Secrets::default(),
             walks: net::dns::shared::Shared::default(),
             env,
@@ -362,6 +362,13 @@ pub struct Env {
 impl Env {
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str)
+    }
+
+    /// The names of variables that hold secrets for koshu itself: `KOSHU_ICINGA_PASSWORD`, `KOSHU_SLACK_TOKEN`.
+    fn secrets(&self) -> Vec<String> {
+        let names = self.vars.keys().filter(|it| it.starts_with("KOSHU_"));
+        let secret = names.filter(|it| secret::is_named_secret(it));
+        secret.cloned().collect()
     }
 }
 

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// The groups that are alive, so that none outlives koshu.
 pub struct Children {
+    /// Variables of our own environment that are nobody else's affair.
+    withheld: Vec<String>,
     /// Closed when the run ends: nothing is started after that.
     closed: RwLock<bool>,
     alive: Mutex<HashSet<Pid>>,
@@ -28,7 +30,15 @@ pub struct Children {
 
 impl Default for Children {
     fn default() -> Children {
+        Children::new(Vec::new())
+    }
+}
+
+impl Children {
+    /// Programs that do not inherit these variables of the environment.
+    pub fn new(withheld: Vec<String>) -> Children {
         Children {
+            withheld,
             closed: RwLock::default(),
             alive: Mutex::default(),
             files: getrlimit(Resource::Nofile),
@@ -64,6 +74,15 @@ pub struct Kept {
 impl Kept {
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.bytes)
+    }
+
+    /// What was kept, without a last word that may go on in what was not.
+    pub fn whole_words(&self) -> &[u8] {
+        if self.more == 0 {
+            return &self.bytes;
+        }
+        let blank = self.bytes.iter().rposition(u8::is_ascii_whitespace);
+        &self.bytes[..blank.map_or(0, |it| it + 1)]
     }
 }
 
@@ -133,6 +152,13 @@ impl Children {
         let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
         if *closed {
             return Err(io::Error::other("the run has ended"));
+        }
+        for name in &self.withheld {
+            // What a program is given on purpose it keeps.
+            let given = command.get_envs().any(|(it, _)| it == name.as_str());
+            if !given {
+                command.env_remove(name);
+            }
         }
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);

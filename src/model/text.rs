@@ -24,6 +24,49 @@ pub fn clean(text: &str) -> String {
     line
 }
 
+/// Text without what only a terminal or an editor understands: colours and other escape sequences (ECMA-48, sections
+/// 5.3 to 5.6), and byte order marks. A sequence that does not end takes nothing else with it than its line.
+pub fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let control = match c {
+            '\u{1b}' => rest.next_if(char::is_ascii_graphic),
+            // ESC and a letter in one character.
+            '\u{90}'..='\u{9f}' => char::from_u32(u32::from(c) - 0x40),
+            '\u{feff}' => None,
+            _ => {
+                plain.push(c);
+                continue;
+            }
+        };
+        match control {
+            // A control sequence: parameters, and a last letter.
+            Some('[') => {
+                while rest.next_if(|it| (' '..='?').contains(it)).is_some() {}
+                rest.next_if(|it| ('@'..='~').contains(it));
+            }
+            // A command to the operating system or device: text, and BEL or ST.
+            Some(']' | 'P' | 'X' | '^' | '_') => {
+                let mut last = ' ';
+                while let Some(it) = rest.next_if(|it| *it != '\n') {
+                    if matches!(it, '\u{7}' | '\u{9c}') || (last, it) == ('\u{1b}', '\\') {
+                        break;
+                    }
+                    last = it;
+                }
+            }
+            // A choice of characters: what of, and which.
+            Some(' '..='/') => {
+                while rest.next_if(|it| (' '..='/').contains(it)).is_some() {}
+                rest.next_if(char::is_ascii_graphic);
+            }
+            _ => (),
+        }
+    }
+    plain
+}
+
 /// The first `most` characters of foreign text on one line, with what was left out counted.
 pub fn excerpt(text: &str, most: usize) -> String {
     let line = clean(text);

@@ -3,7 +3,8 @@
 mod command;
 
 use crate::check::{Author, Check, Context, Flaw, Type, flaw};
-use crate::host::child::{Ended, How, Leftovers};
+use crate::host::account;
+use crate::host::child::{Ended, How, KEPT, Leftovers};
 use crate::host::writers;
 use crate::model::limits::{Count, Limits};
 use crate::model::list::List;
@@ -11,17 +12,18 @@ use crate::model::metric::Metric;
 use crate::model::name;
 use crate::model::outcome::{Code, Outcome, UNKNOWN, code};
 use crate::model::pattern::Pattern;
-use crate::model::perfdata::{self, Printed};
+use crate::model::perfdata::{self, Extent, Printed};
 use crate::model::quantity::{self, Unit};
 use crate::model::range::Number;
 use crate::model::secret::Secret;
 use crate::model::state::State;
 use crate::model::text;
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use command::Command;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub const TYPE: Type = Type::of::<Plugin>(
     "plugin",
@@ -70,7 +72,7 @@ const CODES: &[Code] = &[
     code(
         "perfdata",
         "OK",
-        "Part of the plugin's perfdata is malformed and left out.",
+        "Part of the plugin's perfdata is malformed or cut off, and left out.",
     ),
 ];
 
@@ -82,9 +84,9 @@ pub struct Plugin {
     /// Whether `command` is a line for `/bin/sh`.
     #[serde(default)]
     shell: bool,
-    /// The folder in which it runs. Default: the list's.
+    /// The folder in which it runs. Default: the list's; for an ad-hoc check, or where the list's cannot be entered, koshu's own.
     dir: Option<PathBuf>,
-    /// Environment variables in addition to koshu's own: text, `{ env = "NAME" }` or `{ file = "PATH" }`.
+    /// Environment variables in addition to koshu's own, of which `KOSHU_…_PASSWORD`, `KOSHU_…_TOKEN` and the like are not handed on: text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[serde(default)]
     env: BTreeMap<String, Secret>,
     /// Whether processes that it leaves behind when it exits go on, as for a script that starts a daemon. At the timeout they are killed all the same.
@@ -145,6 +147,24 @@ impl Plugin {
         names.map(str::to_owned).collect()
     }
 
+    /// The folder in which it is to run; koshu's own where that of the list cannot be entered, or none is known.
+    fn folder(&self, cx: &Context) -> anyhow::Result<Option<PathBuf>> {
+        let enter = |it: &Path| accessat(CWD, it, Access::EXEC_OK, AtFlags::EACCESS);
+        let Some(dir) = &self.dir else {
+            let base = Some(cx.base.clone());
+            return Ok(base.filter(|it| it.is_dir() && enter(it).is_ok()));
+        };
+        let dir = cx.path(dir);
+        ensure!(dir.is_dir(), "there is no folder {}", dir.display());
+        ensure!(
+            enter(&dir).is_ok(),
+            "user {} may not enter the folder {}",
+            account::own(),
+            dir.display()
+        );
+        Ok(Some(dir))
+    }
+
     fn observe(&self, cx: &Context) -> anyhow::Result<Ended> {
         let mut command = self.command.prepare(self.shell, cx)?;
         if cx.author == Author::List && rustix::process::geteuid().is_root() {
@@ -153,9 +173,7 @@ impl Plugin {
                 bail!("not started as root: {who}");
             }
         }
-        let dir = self.dir.as_ref().map_or(cx.base.clone(), |it| cx.path(it));
-        if !dir.as_os_str().is_empty() {
-            anyhow::ensure!(dir.is_dir(), "there is no folder {}", dir.display());
+        if let Some(dir) = self.folder(cx)? {
             command.command.current_dir(dir);
         }
         for (name, value) in &self.env {
@@ -185,7 +203,7 @@ impl Plugin {
                 quantity::bytes(ended.out.more as f64)
             ));
         }
-        let errors = ended.err.text();
+        let errors = text::without_escapes(&ended.err.text());
         let errors: Vec<&str> = errors.lines().filter(|it| !it.trim().is_empty()).collect();
         for line in errors.iter().take(STDERR_LINES) {
             outcome.detail(&format!("stderr: {line}"));
@@ -201,7 +219,7 @@ impl Plugin {
 
     /// A command of which exit code and output are to be judged here.
     fn of_command(&self, code: i32, ended: &Ended) -> anyhow::Result<Outcome> {
-        let output = ended.out.text();
+        let output = text::without_escapes(&ended.out.text());
         let first = output.lines().find(|it| !it.trim().is_empty());
         let mut outcome = Outcome::new(&match first {
             Some(line) => text::excerpt(line, 200),
@@ -218,7 +236,16 @@ impl Plugin {
             outcome.find("exit", State::Critical, &line);
         }
         if let Some(pattern) = &self.pattern {
-            match pattern.regex()?.captures(&ended.out.bytes) {
+            match pattern.regex()?.captures(ended.out.whole_words()) {
+                None if ended.out.more > 0 => outcome.find(
+                    UNKNOWN,
+                    State::Unknown,
+                    &format!(
+                        "/{}/ finds nothing in the first {} of the output, and no more of it was kept",
+                        pattern.as_str(),
+                        quantity::bytes(KEPT as f64)
+                    ),
+                ),
                 None => outcome.find(
                     "no-match",
                     State::Critical,
@@ -254,9 +281,20 @@ impl Plugin {
 
 /// What a plugin says in the guidelines' way.
 fn of_plugin(code: i32, shell: bool, ended: &Ended) -> Outcome {
-    let printed = perfdata::read(&ended.out.text());
+    let extent = match ended.out.more {
+        0 => Extent::Whole,
+        _ => Extent::Cut,
+    };
+    let mut printed = perfdata::read(&ended.out.text(), extent);
+    if printed.text.is_empty() {
+        // Who says nothing but numbers has looked all the same.
+        printed.text = match printed.long.is_empty() {
+            true => in_words(&printed.items),
+            false => printed.long.remove(0),
+        };
+    }
     let line = without_state(&printed.text);
-    let silent = line.is_empty() && printed.long.is_empty();
+    let silent = line.is_empty();
     let (code, state, line) = match code {
         0 if silent => {
             let line = format!("exits with 0 but says nothing{}", said(ended));
@@ -283,6 +321,17 @@ fn of_plugin(code: i32, shell: bool, ended: &Ended) -> Outcome {
         }
     };
     with_rest(Outcome::of(code, state, &line), &printed)
+}
+
+/// Perfdata for people: "time=1s, size=5KB".
+fn in_words(items: &[perfdata::Item]) -> String {
+    const SHOWN: usize = 5;
+    let item = |it: &perfdata::Item| format!("{}={}{}", it.label, it.value, it.unit);
+    let shown: Vec<String> = items.iter().take(SHOWN).map(item).collect();
+    match items.len() {
+        count if count > SHOWN => format!("{} and {} more", shown.join(", "), count - SHOWN),
+        _ => shown.join(", "),
+    }
 }
 
 /// The finding of a plugin's own state.
@@ -315,10 +364,15 @@ fn with_rest(mut outcome: Outcome, printed: &Printed) -> Outcome {
         let line = format!("this is no perfdata: {}{more}", words.join(", "));
         outcome.find("perfdata", State::Ok, &line);
     }
+    if let Some(half) = &printed.half {
+        let half = text::excerpt(half, 40);
+        let line = format!("the output is cut off at \"{half}\", which is left out");
+        outcome.find("perfdata", State::Ok, &line);
+    }
     outcome
 }
 
-/// The text without the plugin's own state word: "DISK CRITICAL - ", "OK: ".
+/// The text without the plugin's own state word: "DISK CRITICAL - ", "OK: ", "[OK] - ".
 fn without_state(line: &str) -> &str {
     let rest = line
         .split_once(' ')
@@ -330,7 +384,10 @@ fn without_state(line: &str) -> &str {
     // A state word is an upper-case word as well.
     for start in [Some(line), rest].into_iter().flatten() {
         for word in ["OK", "WARNING", "CRITICAL", "UNKNOWN"] {
-            let after = start.strip_prefix(word).map(str::trim_start);
+            let framed = start
+                .strip_prefix('[')
+                .and_then(|it| it.strip_prefix(word)?.strip_prefix(']'));
+            let after = framed.or(start.strip_prefix(word)).map(str::trim_start);
             let after = after.and_then(|it| it.strip_prefix(['-', ':']));
             if let Some(after) = after {
                 return after.trim_start();
@@ -358,7 +415,8 @@ fn killed(number: i32, ended: &Ended) -> Outcome {
 /// What it printed last, on either output, as far as one line shows it.
 fn said(ended: &Ended) -> String {
     let last = |kept: &str| {
-        let line = kept.lines().rfind(|it| !it.trim().is_empty());
+        let plain = text::without_escapes(kept);
+        let line = plain.lines().rfind(|it| !it.trim().is_empty());
         line.map(|it| text::excerpt(it, 120))
     };
     match (last(&ended.out.text()), last(&ended.err.text())) {
@@ -399,6 +457,7 @@ mod tests {
             ("HTTP WARNING: HTTP/1.1 404", "HTTP/1.1 404"),
             ("FILE_AGE OK: x is new", "x is new"),
             ("PROCS OK: 9 processes", "9 processes"),
+            ("[WARNING] - critical=0, warning=1", "critical=0, warning=1"),
             ("OKAY - fine", "OKAY - fine"),
             ("all is OK - really", "all is OK - really"),
             ("OK", "OK"),
@@ -437,6 +496,35 @@ mod tests {
                 .line()
                 .contains("does not find")
         );
+    }
+
+    #[test]
+    fn perfdata_alone_is_an_answer() {
+        let outcome = judged("", How::Exit(0), "| time=1.5s;2;3 size=7KB\n");
+        assert_eq!(
+            (outcome.state(), outcome.line()),
+            (State::Ok, "time=1.5s, size=7KB".to_owned())
+        );
+        let outcome = judged("", How::Exit(1), "| time=1.5s;2;3\nthe disk is slow\n");
+        assert_eq!(outcome.line(), "the disk is slow");
+        assert_eq!(judged("", How::Exit(0), "|\n").state(), State::Unknown);
+    }
+
+    #[test]
+    fn what_is_cut_inside_a_number_is_no_number() {
+        let cut = |keys: &str, out: &str| {
+            let plugin: Plugin = toml::from_str(&format!("command = 'x'\n{keys}")).expect("keys");
+            let mut ended = ended(How::Exit(0), out, "");
+            ended.out.more = 3;
+            plugin.judge(&ended).expect("a verdict")
+        };
+        let outcome = cut("", "OK | a=1 b=12");
+        assert_eq!(outcome.metrics().len(), 1);
+        let note = "note: the output is cut off at \"b=12\", which is left out";
+        assert!(outcome.texts().iter().any(|it| it == note), "{outcome:?}");
+        let keys = "pattern = 'n=(?<n>\\d+)'\nlimits = { n = '~:500,' }";
+        assert_eq!(cut(keys, "n=12").findings()[0].code, UNKNOWN);
+        assert_eq!(cut(keys, "n=12 x").metrics()[0].value, 12.0);
     }
 
     #[test]
