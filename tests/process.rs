@@ -33,7 +33,9 @@ fn processes_are_found_by_their_whole_name() {
         koshu(&["process", name]).is("OK"),
         "1 process called koshu-test-with-a-long-name"
     );
-    koshu(&["process", "match=koshu-test-with"]).is("CRITICAL");
+    koshu(&["process", "match=koshu-test-wit"]).is("CRITICAL");
+    // As ps shows it.
+    koshu(&["process", "match=koshu-test-with"]).is("OK");
     koshu(&["process", "match=koshu-test-with-*"]).is("OK");
     koshu(&["process", name, "count=2:,"]).is("WARNING");
     koshu(&["process", name, "count=,0:0"]).is("CRITICAL");
@@ -63,6 +65,118 @@ fn a_script_is_known_by_its_file() {
     engine::until("the script", || {
         koshu(&["process", "match=koshu-nightly-backup.sh"]).code == 0
     });
+}
+
+#[test]
+fn a_script_is_known_by_its_file_behind_the_interpreters_options() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, line) in [
+        ("koshu-options-once.sh", "#!/bin/sh -e"),
+        ("koshu-ソース-ラベル.sh", "#!/bin/bash -eu"),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("{line}\nsleep 60\n:\n")).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        let _running = engine::start(&mut Command::new(&path));
+        let wanted = format!("match={name}");
+        engine::until(name, || koshu(&["process", &wanted]).code == 0);
+    }
+}
+
+#[test]
+fn a_name_that_is_no_text_is_found_by_its_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    // Latin-1, as old backups have it.
+    let path = folder
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"koshu-caf\xe9-sauvegarde"));
+    let copied = Command::new("cp").arg("/bin/sleep").arg(&path).status();
+    assert!(copied.is_ok_and(|it| it.success()));
+    let _running = engine::start(Command::new(&path).arg("60"));
+    engine::until("the program", || {
+        koshu(&["process", "match=koshu-caf?-sauvegarde"]).code == 0
+    });
+    koshu(&["process", "match=koshu-caf\u{fffd}-sauvegarde"]).is("OK");
+    koshu(&["process", r"args=(?-u)caf\xe9-sauvegarde"]).is("OK");
+    koshu(&["process", r"args=(?-u)caf\xe8-sauvegarde"]).is("CRITICAL");
+}
+
+#[test]
+fn a_title_that_a_program_has_given_itself_hides_no_name() {
+    let Some(perl) = engine::find("perl") else {
+        return;
+    };
+    let script = "$0 = 'koshu-titled-for-long: serving /srv/www'; sleep 60";
+    let _running = engine::start(Command::new(&perl).args(["-e", script]));
+    engine::until("the title", || {
+        koshu(&["process", "match=koshu-titled-for-long"]).code == 0
+    });
+    koshu(&["process", "match=koshu-titled-fo"]).is("OK");
+    let _running =
+        engine::start(Command::new(&perl).args(["-e", "$0 = 'koshu-web: master'; sleep 60"]));
+    engine::until("the title", || {
+        koshu(&["process", "match=koshu-web"]).code == 0
+    });
+}
+
+#[test]
+fn zombies_are_named_and_not_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("koshu-undead");
+    let copied = Command::new("cp").arg("/bin/true").arg(&path).status();
+    assert!(copied.is_ok_and(|it| it.success()));
+    let mut child = Command::new(&path).spawn().expect("a program");
+    let stat = format!("/proc/{}/stat", child.id());
+    engine::until("a zombie", || {
+        fs::read_to_string(&stat).is_ok_and(|it| it.contains(") Z "))
+    });
+    let said = koshu(&["process", "match=koshu-undead"]);
+    let line = "0 processes called koshu-undead (and 1 zombie, which is not counted)";
+    assert_eq!(said.is("CRITICAL"), line);
+    said.has("| count=0;");
+    said.has(&format!(
+        "note: not counted: zombie koshu-undead (pid {}, of ",
+        child.id()
+    ));
+    koshu(&["process", "match=koshu-undead", "count=0:0,"]).is("OK");
+    koshu(&[
+        "process",
+        "match=koshu-undead",
+        "grade={ zombies = \"warning\" }",
+        "count=0:0,",
+    ])
+    .is("WARNING");
+    // Whoever asks for them gets them.
+    let said = koshu(&["process", "match=koshu-undead", "state=Z", "count=0:0,"]);
+    assert_eq!(
+        said.is("WARNING"),
+        "1 process called koshu-undead in state Z"
+    );
+    assert!(child.wait().is_ok());
+}
+
+#[test]
+fn the_uptime_of_a_container_makes_no_process_young() {
+    let (_folder, _running) = sleeper("koshu-clocked");
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "printf '0.50 0.10\\n' > $1/uptime
+mount --bind $1/uptime /proc/uptime || exit 99
+$KOSHU process match=koshu-clocked age=1h:,; $KOSHU process match=* cpu=100000%,; $KOSHU uptime";
+    let Some(out) = crate::namespace::mounting(script, folder.path()) else {
+        return;
+    };
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(
+        lines[0].starts_with("WARNING - koshu-clocked (pid "),
+        "{out}"
+    );
+    assert!(!lines[0].contains(" is 0 s old"), "{out}");
+    assert!(
+        out.contains("\nOK - ") && out.contains("OK - up 0.5 s"),
+        "{out}"
+    );
+    assert!(!out.contains("% of a CPU"), "{out}");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use crate::check::{Check, Context, Flaw, Type, flaw};
 use crate::host::account;
-use crate::host::processes::{Processes, Running};
+use crate::host::processes::{Processes, Running, SHORT};
 use crate::model::limits::{Age, Amount, Count, Files, Judges, Limits, Memory, Share};
 use crate::model::metric::Metric;
 use crate::model::name;
-use crate::model::outcome::{Code, Outcome, code};
+use crate::model::outcome::{Code, Outcome, UNKNOWN, code};
 use crate::model::pattern::Pattern;
 use crate::model::quantity::{self, Unit};
 use crate::model::range::Range;
@@ -64,12 +64,17 @@ const CODES: &[Code] = &[
         "by limits",
         "A matching process is younger or older than `age` allows: it restarts, or hangs.",
     ),
+    code(
+        "zombies",
+        "OK",
+        "Processes of this name have ended, and their parent has not noticed: they are not counted. Restart the parent if they become more.",
+    ),
 ];
 
-/// Processes run in the right number, and none of the matches holds too much memory, CPU or time. koshu itself is never counted.
+/// Processes run in the right number, and none of the matches holds too much memory, CPU or time. koshu itself is never counted, nor are zombies, which have ended, unless `state` asks for them.
 #[derive(Deserialize, schemars::JsonSchema)]
 pub struct Process {
-    /// The process' name, with `*` and `?`; longer than 15 characters too.
+    /// The process' name, with `*` and `?`: the whole one, or the 15 bytes that ps shows of it; of a script its file's, unless `#!/usr/bin/env` starts it.
     #[serde(rename = "match")]
     name: Option<String>,
     /// A regular expression that finds something in the process' name.
@@ -109,8 +114,13 @@ const STATES: &str = "RSDZTtWXxKPI";
 impl Check for Process {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
         let processes = cx.run.processes()?;
-        let matches = self.observe(processes)?;
-        Ok(self.judge(&matches, processes.uptime))
+        let (matches, zombies) = self.observe(processes)?;
+        let mut outcome = self.judge(&matches, &zombies, processes.clock);
+        if !zombies.is_empty() {
+            let line = unburied(&zombies, processes);
+            outcome.find("zombies", State::Ok, &line);
+        }
+        Ok(outcome)
     }
 
     fn flaws(&self) -> Vec<Flaw> {
@@ -141,11 +151,16 @@ impl Check for Process {
 }
 
 impl Process {
-    fn observe<'p>(&self, processes: &'p Processes) -> anyhow::Result<Vec<Seen<'p>>> {
+    /// The processes that match, and apart from them those that have ended.
+    fn observe<'p>(&self, processes: &'p Processes) -> anyhow::Result<Found<'p>> {
         let user = self.user.as_deref().map(account::number).transpose()?;
         let own = processes.own();
         let parents = self.parent.as_ref().map(|it| parents(it, processes));
-        let mut matches = Vec::new();
+        let wants_zombies = self
+            .state
+            .as_ref()
+            .is_some_and(|it| it.contains(['Z', 'X', 'x']));
+        let (mut matches, mut zombies) = (Vec::new(), Vec::new());
         for running in &processes.all {
             // What is known already is asked first, and what costs a file last.
             let fits = !own.contains(&running.pid)
@@ -157,15 +172,17 @@ impl Process {
                     .as_ref()
                     .is_none_or(|it| it.contains(&running.parent))
                 && self.name.as_ref().is_none_or(|it| is_called(running, it))
-                && finds(&self.regex, || running.name())?
+                && finds(&self.regex, || running.name().into_bytes())?
                 && user.is_none_or(|it| running.user() == Some(it))
-                && finds(&self.args, || running.words().join(" "))?
+                && finds(&self.args, || running.words().join(&b' '))?
                 && self
                     .cgroup
                     .as_ref()
                     .is_none_or(|it| is_within(&running.cgroup(), it))
                 && self.container.is_none_or(|it| running.is_contained() == it);
-            if fits {
+            if fits && running.is_zombie() && !wants_zombies {
+                zombies.push(running);
+            } else if fits {
                 matches.push(Seen {
                     running,
                     files: match self.files {
@@ -175,16 +192,21 @@ impl Process {
                 });
             }
         }
-        Ok(matches)
+        Ok((matches, zombies))
     }
 
-    fn judge(&self, matches: &[Seen], uptime: f64) -> Outcome {
-        let wanted = self.wanted();
+    fn judge(&self, matches: &[Seen], zombies: &[&Running], clock: Option<f64>) -> Outcome {
         let count = match matches.len() {
             1 => "1 process".to_owned(),
             count => format!("{count} processes"),
         };
-        let mut outcome = Outcome::new(&format!("{count}{wanted}"));
+        let not_counted = match zombies.len() {
+            0 => String::new(),
+            1 => " (and 1 zombie, which is not counted)".to_owned(),
+            count => format!(" (and {count} zombies, which are not counted)"),
+        };
+        let line = format!("{count}{}{not_counted}", self.wanted());
+        let mut outcome = Outcome::new(&line);
         let limits = match &self.count {
             Some(limits) => limits.of(0.0),
             None => Judges {
@@ -193,44 +215,44 @@ impl Process {
             },
         };
         let metric = Metric::new("count", matches.len() as f64, Unit::None).judged(limits);
-        outcome.measure(metric, &format!("{count}{wanted}"));
+        outcome.measure(metric, &line);
         let bytes = |what: &'static str| move |value| format!("{what} {}", quantity::bytes(value));
         let measures: [Measure; 5] = [
             (
                 ("memory", Unit::Bytes),
                 Limits::maybe(&self.memory, 0.0),
-                Box::new(|it| it.memory as f64),
+                Box::new(|it| Some(it.memory as f64)),
                 Box::new(bytes("holds")),
             ),
             (
                 ("cpu", Unit::Percent),
                 Limits::maybe(&self.cpu, 0.0),
-                Box::new(move |it| (it.cpu(uptime) * 100.0).round() / 100.0),
+                Box::new(move |it| Some((it.cpu(clock)? * 100.0).round() / 100.0)),
                 Box::new(|value| format!("used {value:.0}% of a CPU since it started")),
             ),
             (
                 ("age", Unit::Seconds),
                 Limits::maybe(&self.age, 0.0),
-                Box::new(move |it| it.age(uptime).round()),
+                Box::new(move |it| it.age(clock).map(f64::round)),
                 Box::new(|value| format!("is {} old", quantity::seconds(value))),
             ),
             (
                 ("virtual", Unit::Bytes),
                 Limits::maybe(&self.virtual_memory, 0.0),
-                Box::new(|it| it.virtual_memory as f64),
+                Box::new(|it| Some(it.virtual_memory as f64)),
                 Box::new(bytes("has an address space of")),
             ),
             (
                 ("threads", Unit::None),
                 Limits::maybe(&self.threads, 0.0),
-                Box::new(|it| it.threads as f64),
+                Box::new(|it| Some(it.threads as f64)),
                 Box::new(|value| format!("has {value} threads")),
             ),
         ];
         for (what, limits, value, shown) in &measures {
-            let measured = matches.iter().map(|it| {
-                let metric = Metric::new(what.0, value(it.running), what.1);
-                (metric.judged(limits.clone()), it.running)
+            let measured = matches.iter().filter_map(|it| {
+                let metric = Metric::new(what.0, value(it.running)?, what.1);
+                Some((metric.judged(limits.clone()), it.running))
             });
             worst(&mut outcome, measured.collect(), shown);
         }
@@ -242,6 +264,15 @@ impl Process {
         });
         let shown = |value: f64| format!("has {value} open files");
         worst(&mut outcome, measured.collect(), &shown);
+        let ageless = matches.iter().find(|it| it.running.age(clock).is_none());
+        if let Some(it) = ageless.filter(|_| self.age.is_some() || self.cpu.is_some()) {
+            let line = format!(
+                "when {} (pid {}) started cannot be known here: its stamp is of no clock that can be read",
+                it.running.name(),
+                it.running.pid
+            );
+            outcome.find(UNKNOWN, State::Unknown, &line);
+        }
         // Whoever holds most stands first, unless the list asks for age.
         let mut matches: Vec<&Running> = matches.iter().map(|it| it.running).collect();
         match self.age {
@@ -250,13 +281,17 @@ impl Process {
         }
         const SHOWN: usize = 10;
         for it in matches.iter().take(SHOWN) {
+            let age = it
+                .age(clock)
+                .map(|it| format!("{}, ", quantity::seconds(it)));
+            let cpu = it.cpu(clock).map(|it| format!(", {it:.0}% CPU"));
             outcome.detail(&format!(
-                "{} {}: {}, {}, {:.0}% CPU",
+                "{} {}: {}{}{}",
                 it.pid,
                 it.name(),
-                quantity::seconds(it.age(uptime)),
+                age.unwrap_or_default(),
                 quantity::bytes(it.memory as f64),
-                it.cpu(uptime)
+                cpu.unwrap_or_default()
             ));
         }
         if matches.len() > SHOWN {
@@ -298,17 +333,19 @@ impl Process {
     }
 }
 
+type Found<'p> = (Vec<Seen<'p>>, Vec<&'p Running>);
+
 /// One match, with its open files where they are limited.
 struct Seen<'p> {
     running: &'p Running,
     files: Option<(u64, Option<u64>)>,
 }
 
-/// What is measured of each match: label and unit, limits, the value, and a match with it in words.
+/// What is measured of each match: label and unit, limits, the value where it is known, and a match with it in words.
 type Measure = (
     (&'static str, Unit),
     Judges,
-    Box<dyn Fn(&Running) -> f64>,
+    Box<dyn Fn(&Running) -> Option<f64>>,
     Box<dyn Fn(f64) -> String>,
 );
 
@@ -336,11 +373,32 @@ fn worst(outcome: &mut Outcome, measured: Vec<(Metric, &Running)>, shown: &dyn F
     }
 }
 
-fn finds(pattern: &Option<Pattern>, text: impl Fn() -> String) -> anyhow::Result<bool> {
+fn finds(pattern: &Option<Pattern>, text: impl Fn() -> Vec<u8>) -> anyhow::Result<bool> {
     match pattern {
         None => Ok(true),
-        Some(pattern) => pattern.finds(text().as_bytes()),
+        Some(pattern) => pattern.finds(&text()),
     }
+}
+
+/// "not counted: zombie worker (pid 7, of master (pid 5))".
+fn unburied(zombies: &[&Running], processes: &Processes) -> String {
+    const SHOWN: usize = 5;
+    let who = |it: &Running| {
+        let parent = processes.all.iter().find(|other| other.pid == it.parent);
+        let parent = parent.map(|it| format!(", of {} (pid {})", it.name(), it.pid));
+        format!(
+            "zombie {} (pid {}{})",
+            it.name(),
+            it.pid,
+            parent.unwrap_or_default()
+        )
+    };
+    let named: Vec<String> = zombies.iter().take(SHOWN).map(|it| who(it)).collect();
+    let more = match zombies.len() {
+        count if count > SHOWN => format!(" and {} more", count - SHOWN),
+        _ => String::new(),
+    };
+    format!("not counted: {}{more}", named.join(", "))
 }
 
 /// The open files of a process; none when it has gone meanwhile.
@@ -376,14 +434,19 @@ fn is_within(cgroup: &str, wanted: &str) -> bool {
 }
 
 fn is_called(running: &Running, wanted: &str) -> bool {
-    match name::is_pattern(wanted) {
-        true => name::matches(wanted, &running.name()),
-        // The cut name tells most processes apart without a look at their command line.
-        false => {
-            let cut = wanted.as_bytes().starts_with(running.short.as_bytes());
-            cut && running.name() == wanted
-        }
+    if name::is_pattern(wanted) {
+        return running.is_called(|it| name::matches(wanted, it));
     }
+    // What the kernel keeps of the name tells most processes apart without a look at their command line.
+    let known = running
+        .short
+        .utf8_chunks()
+        .next()
+        .map_or("", |it| it.valid());
+    let may_be = wanted.starts_with(known) || known.starts_with(wanted);
+    // Of what has ended nothing longer is known.
+    let is_cut = running.is_zombie() && running.short.len() >= SHORT && wanted.starts_with(known);
+    is_cut || (may_be && running.is_called(|it| it == wanted))
 }
 
 #[cfg(test)]
@@ -404,7 +467,7 @@ mod tests {
     fn running(pid: u32, memory: u64) -> Running {
         Running {
             pid,
-            short: "worker".to_owned(),
+            short: b"worker".to_vec(),
             state: 'S',
             memory,
             ..Running::default()
@@ -414,18 +477,21 @@ mod tests {
     #[test]
     fn no_match_is_critical_unless_it_may_be_absent() {
         assert_eq!(
-            process("match = 'x'").judge(&[], 1.0).state(),
+            process("match = 'x'").judge(&[], &[], Some(1.0)).state(),
             State::Critical
         );
-        let outcome = process("match = 'x'\ncount = '0:0,'").judge(&[], 1.0);
+        let outcome = process("match = 'x'\ncount = '0:0,'").judge(&[], &[], Some(1.0));
         assert_eq!(outcome.state(), State::Ok);
     }
 
     #[test]
     fn the_worst_match_is_named() {
         let (small, large) = (running(7, 10), running(8, 2000));
-        let outcome = process("match = 'worker'\nmemory = '100B,1kB'")
-            .judge(&[seen(&small), seen(&large)], 1.0);
+        let outcome = process("match = 'worker'\nmemory = '100B,1kB'").judge(
+            &[seen(&small), seen(&large)],
+            &[],
+            Some(1.0),
+        );
         assert_eq!(outcome.state(), State::Critical);
         assert_eq!(outcome.line(), "worker (pid 8) holds 2.0 KiB");
     }
@@ -438,15 +504,19 @@ mod tests {
             start: 990 * ticks,
             ..running(8, 0)
         };
-        let outcome =
-            process("match = 'worker'\nage = '1m:,'").judge(&[seen(&old), seen(&young)], 1000.0);
+        let outcome = process("match = 'worker'\nage = '1m:,'").judge(
+            &[seen(&old), seen(&young)],
+            &[],
+            Some(1000.0),
+        );
         assert_eq!(outcome.state(), State::Warning);
         assert_eq!(outcome.line(), "worker (pid 8) is 10 s old");
     }
     #[test]
     fn open_files_are_judged_by_what_each_may_have() {
         let one = running(7, 0);
-        let outcome = process("match = 'worker'\nfiles = '80%,95%'").judge(&[seen(&one)], 1.0);
+        let outcome =
+            process("match = 'worker'\nfiles = '80%,95%'").judge(&[seen(&one)], &[], Some(1.0));
         assert_eq!(outcome.state(), State::Warning);
         assert_eq!(outcome.line(), "worker (pid 7) has 90 open files");
     }

@@ -95,7 +95,7 @@ impl Listeners {
             by: BTreeMap::new(),
             units: BTreeMap::new(),
         };
-        let none = Processes::new(Vec::new(), 0.0);
+        let none = Processes::new(Vec::new(), None);
         let processes = run.processes().unwrap_or(&none);
         let mut all = run.listeners().unwrap_or_default().to_vec();
         let ephemeral = ephemeral(run);
@@ -222,7 +222,7 @@ fn cron(run: &Run) -> Option<Found> {
         .into_iter()
         .find(|name| {
             let mut all = processes.all.iter();
-            all.any(|it| it.short == *name && !it.is_contained())
+            all.any(|it| it.short == name.as_bytes() && !it.is_zombie() && !it.is_contained())
         })?;
     if jobs.is_empty() {
         return None;

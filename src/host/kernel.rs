@@ -134,6 +134,23 @@ pub fn uptime(roots: &Roots) -> anyhow::Result<f64> {
         .ok_or_else(|| odd(roots, "uptime"))
 }
 
+/// Seconds on the clock by which the kernel tells when processes have started (CLOCK_BOOTTIME: since boot, suspended
+/// or not). /proc/uptime is another one where a container has an uptime of its own (lxcfs); only a copy of /proc has
+/// nothing else to go by.
+///
+/// # Errors
+/// As [`uptime`].
+pub fn boot_clock(roots: &Roots) -> anyhow::Result<f64> {
+    use rustix::fs::{PROC_SUPER_MAGIC, statfs};
+    use rustix::time::{DynamicClockId, clock_gettime_dynamic};
+    let is_kernels = statfs(&*roots.proc).is_ok_and(|it| it.f_type == PROC_SUPER_MAGIC);
+    match clock_gettime_dynamic(DynamicClockId::Boottime) {
+        Ok(now) if is_kernels => Ok(now.tv_sec as f64 + now.tv_nsec as f64 / 1e9),
+        // Before Linux 2.6.39 there is no such clock.
+        _ => uptime(roots),
+    }
+}
+
 /// Memory and swap in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Memory {

@@ -137,7 +137,7 @@ mod tests {
     fn running(pid: u32, ticks: u64, state: char, memory: u64) -> Running {
         Running {
             pid,
-            short: "worker".to_owned(),
+            short: b"worker".to_vec(),
             ticks,
             state,
             memory,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn processes(all: Vec<Running>) -> Processes {
-        Processes::new(all, 1e6)
+        Processes::new(all, Some(1e6))
     }
 
     #[test]

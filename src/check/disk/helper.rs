@@ -3,6 +3,7 @@
 
 use super::Space;
 use crate::host::mounts::Mount;
+use crate::host::{Roots, kernel};
 use crate::net;
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -269,8 +270,7 @@ fn stuck(now: SystemTime) -> HashMap<Vec<PathBuf>, String> {
 fn started(folder: &Path, now: SystemTime) -> Option<(Duration, String)> {
     use jiff::{SignedDuration, Timestamp, tz::TimeZone};
     let stat = fs::read_to_string(folder.join("stat")).ok()?;
-    let uptime = fs::read_to_string("/proc/uptime").ok()?;
-    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let clock = kernel::boot_clock(&Roots::default()).ok()?;
     let ticks: f64 = stat
         .rsplit_once(')')?
         .1
@@ -278,7 +278,7 @@ fn started(folder: &Path, now: SystemTime) -> Option<(Duration, String)> {
         .nth(19)?
         .parse()
         .ok()?;
-    let age = uptime - ticks / rustix::param::clock_ticks_per_second() as f64;
+    let age = clock - ticks / rustix::param::clock_ticks_per_second() as f64;
     let age = Duration::from_secs_f64(age.max(0.0));
     let now = Timestamp::try_from(now).ok()?.to_zoned(TimeZone::system());
     let then = &now - SignedDuration::try_from(age).ok()?;
