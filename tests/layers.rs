@@ -29,7 +29,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("SystemTime::now", &["main.rs"]),
     ("clap::", &["main.rs", "cli.rs", "manual"]),
     ("toml::", &["config", "check/mod.rs"]),
-    ("ureq::", &["net/agent.rs", "check/http"]),
+    ("ureq::", &["net/agent.rs", "net/lenient.rs", "check/http"]),
     ("unsafe ", &[]),
 ];
 

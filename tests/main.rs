@@ -27,6 +27,7 @@ mod secrets;
 mod triage;
 
 // What each type promises.
+mod answers;
 mod cert;
 mod chains;
 mod clock;

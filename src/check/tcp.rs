@@ -171,6 +171,10 @@ fn answer(conn: &mut Conn, expect: &Pattern, who: &str) -> Result<(Vec<u8>, bool
             Ok(0) => return Ok((bytes, false)),
             Ok(count) => bytes.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            // Many servers hang up without the word with which TLS ends.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Ok((bytes, false));
+            }
             Err(error) => {
                 let doing = match bytes.is_empty() {
                     true => "waiting for its answer".to_owned(),

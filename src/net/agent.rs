@@ -4,6 +4,7 @@
 
 use crate::model::text;
 use crate::net::dial::{Conn, Stream, dial, dial_unix};
+use crate::net::lenient::{End, Head, Reader, Wrong};
 use crate::net::tls::{Offer, Peer, Secured};
 use crate::net::{self, Family, Fault};
 use std::io::{self, Read, Write};
@@ -109,13 +110,27 @@ struct Trace {
     /// When the request could be sent, and when the first byte of the response came.
     ready: Option<Instant>,
     first: Option<Instant>,
-    /// The beginning of what the server sent.
-    heard: Vec<u8>,
+    head: Option<Head>,
+    ending: Ending,
+    /// How long the longest line of the request is.
+    longest: usize,
     peer: Option<Peer>,
 }
 
-/// How much of a response is kept to find its status line in.
-const HEARD: usize = 16 << 10;
+/// Where a body ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Ending {
+    /// Where it said, or where the connection was closed as it should.
+    #[default]
+    Whole,
+    /// Before that; the text says after how many bytes, and who broke off.
+    CutOff(String),
+    /// Where the connection was closed without the word with which TLS ends (RFC 8446, section 6.1): it may be whole.
+    Unclosed,
+}
+
+/// How much of a proxy's answer is read.
+const TUNNEL: usize = 16 << 10;
 
 /// A response with as much of its body as was wanted.
 pub struct Response {
@@ -126,6 +141,7 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Whether the body has more than was wanted.
     pub cut: bool,
+    pub ending: Ending,
     pub who: String,
     pub address: Option<SocketAddr>,
     pub passed_over: Vec<String>,
@@ -193,7 +209,7 @@ impl Session {
                 "the URL, the password or the token has a character that no request may have";
             Fault::Me(anyhow::anyhow!(text))
         })?;
-        self.send(whole, limit)
+        whole_body(self.send(whole, limit)?)
     }
 
     /// Sends one request and reads the response, of its body at most `limit` bytes.
@@ -210,6 +226,7 @@ impl Session {
                 false => known,
             },
             doing: "sending the request",
+            longest: longest_line(&request),
             ..Trace::default()
         };
         let result = self.agent.run(request).and_then(|response| {
@@ -217,17 +234,20 @@ impl Session {
             let mut bytes = Vec::new();
             lock(trace).doing = "reading the body";
             let mut reader = body.into_with_config().limit(u64::MAX).reader();
-            (&mut reader)
-                .take(limit + 1)
-                .read_to_end(&mut bytes)
-                .map_err(|it| match it.downcast::<ureq::Error>() {
-                    Ok(inner) => inner,
-                    Err(it) => ureq::Error::Io(it),
-                })?;
-            Ok((parts, bytes))
+            let read = (&mut reader).take(limit + 1).read_to_end(&mut bytes);
+            match read.map_err(|it| it.downcast::<ureq::Error>()) {
+                Ok(_) => Ok((parts.status, bytes)),
+                // What came before it broke off is a part of the page.
+                Err(_) if matches!(lock(trace).ending, Ending::CutOff(_)) => {
+                    Ok((parts.status, bytes))
+                }
+                Err(Ok(inner)) => Err(inner),
+                Err(Err(it)) => Err(ureq::Error::Io(it)),
+            }
         });
         let mut trace = lock(trace);
-        let (parts, mut body) = result.map_err(|error| told(error, &mut trace))?;
+        let (status, mut body) = result.map_err(|error| told(error, &mut trace))?;
+        let head = trace.head.take().unwrap_or_default();
         let cut = body.len() as u64 > limit;
         body.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         if let (Some(ready), Some(first)) = (trace.ready, trace.first) {
@@ -235,11 +255,12 @@ impl Session {
             trace.phases.transfer = first.elapsed();
         }
         Ok(Response {
-            line: status_line(&trace.heard, parts.status.as_u16()),
-            status: parts.status,
-            headers: parts.headers,
+            line: head.line,
+            status,
+            headers: head.fields,
             body,
             cut,
+            ending: std::mem::take(&mut trace.ending),
             who: trace.who.clone(),
             address: trace.address,
             passed_over: std::mem::take(&mut trace.passed_over),
@@ -269,19 +290,24 @@ pub fn get(url: &str, reach: &Reach, limit: u64) -> Result<Response, Fault> {
     let request = http::Request::get(url).body(Vec::new());
     let request =
         request.map_err(|it| Fault::Me(anyhow::anyhow!("{url} cannot be asked for: {it}")))?;
-    exchange(request, reach, limit)
+    whole_body(exchange(request, reach, limit)?)
 }
 
-/// The status line of the final response, behind those that only inform (RFC 9110, section 15.2).
-fn status_line(heard: &[u8], status: u16) -> String {
-    let heard = String::from_utf8_lossy(heard);
-    let line = heard
-        .split("\n\r\n")
-        .flat_map(|it| it.split("\n\n"))
-        .filter_map(|head| head.trim_start().lines().next())
-        .take_while(|it| it.starts_with("HTTP/"))
-        .find(|it| it.split(' ').nth(1) == Some(&status.to_string()));
-    line.map_or_else(|| format!("HTTP {status}"), |it| it.trim_end().to_owned())
+/// Refuses a response whose body is cut off, for whom a part of it is nothing.
+fn whole_body(response: Response) -> Result<Response, Fault> {
+    match response.ending {
+        Ending::CutOff(why) => Err(Fault::world("cut-off", format!("the answer is {why}"))),
+        Ending::Whole | Ending::Unclosed => Ok(response),
+    }
+}
+
+/// How long the longest line of a request is, which has to fit into the buffer from which it is sent.
+fn longest_line(request: &http::Request<Vec<u8>>) -> usize {
+    let first = request.method().as_str().len() + request.uri().to_string().len();
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+    // The version, a colon, a line end.
+    headers.fold(first, usize::max) + 32
 }
 
 fn lock(trace: &Mutex<Trace>) -> std::sync::MutexGuard<'_, Trace> {
@@ -303,10 +329,6 @@ fn told(error: ureq::Error, trace: &mut Trace) -> Fault {
         ureq::Error::Http(error) => Fault::world(
             "not-http",
             format!("{who} does not answer in HTTP: {error}"),
-        ),
-        ureq::Error::LargeResponseHeader(found, most) => Fault::world(
-            "not-http",
-            format!("{who} sends {found} bytes of headers, {most} are read"),
         ),
         other => Fault::Me(anyhow::anyhow!("{who}: {other}, {}", trace.doing)),
     }
@@ -353,14 +375,15 @@ impl Connector for Dialler {
         let config = details.config;
         match self.open(details.uri) {
             Ok(conn) => {
-                lock(&self.trace).ready = Some(Instant::now());
+                let mut trace = lock(&self.trace);
+                trace.ready = Some(Instant::now());
+                let output = config.output_buffer_size().max(trace.longest);
                 Ok(Some(Wire {
                     conn,
                     trace: self.trace.clone(),
-                    buffers: LazyBuffers::new(
-                        config.input_buffer_size(),
-                        config.output_buffer_size(),
-                    ),
+                    buffers: LazyBuffers::new(config.input_buffer_size(), output),
+                    reader: Reader::new(),
+                    ready: Vec::new(),
                     absolute: self.absolute(details.uri),
                     kept: self.kept,
                 }))
@@ -484,8 +507,8 @@ fn tunnel(
     let mut head = Vec::new();
     let mut byte = [0];
     // Byte by byte, because what follows belongs to TLS.
-    while !head.ends_with(b"\r\n\r\n") {
-        if head.len() > HEARD || stream.read(&mut byte).map_err(told)? == 0 {
+    while !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n") {
+        if head.len() > TUNNEL || stream.read(&mut byte).map_err(told)? == 0 {
             let text = format!("the proxy {who} does not answer in HTTP");
             return Err(Fault::world("proxy", text));
         }
@@ -493,7 +516,7 @@ fn tunnel(
     }
     let line = String::from_utf8_lossy(&head);
     let line = line.lines().next().unwrap_or_default();
-    match line.split(' ').nth(1) {
+    match line.split_ascii_whitespace().nth(1) {
         Some(status) if status.starts_with('2') && status.len() == 3 => Ok(()),
         _ => {
             let said = text::excerpt(line, 80);
@@ -508,6 +531,9 @@ struct Wire {
     conn: Conn,
     trace: Arc<Mutex<Trace>>,
     buffers: LazyBuffers,
+    reader: Reader,
+    /// What the reader made of what it read, and nobody took yet.
+    ready: Vec<u8>,
     /// What to put before the path of the request line, once.
     absolute: Option<String>,
     kept: bool,
@@ -525,6 +551,11 @@ impl Transport for Wire {
     }
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        if self.reader.in_body().is_some() {
+            // A request on a connection that was kept.
+            self.reader = Reader::new();
+            self.ready.clear();
+        }
         let output = &self.buffers.output()[..amount];
         let path = output.iter().position(|it| *it == b' ').map(|it| it + 1);
         match (self.absolute.take(), path) {
@@ -540,20 +571,46 @@ impl Transport for Wire {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
-        let input = self.buffers.input_append_buf();
-        let amount = loop {
-            match self.conn.read(input) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                result => break result?,
+        loop {
+            let input = self.buffers.input_append_buf();
+            if !self.ready.is_empty() {
+                let count = self.ready.len().min(input.len());
+                input[..count].copy_from_slice(&self.ready[..count]);
+                self.ready.drain(..count);
+                self.buffers.input_appended(count);
+                return Ok(count > 0);
             }
-        };
-        let mut trace = lock(&self.trace);
-        trace.first = trace.first.or(Some(Instant::now()));
-        let room = HEARD - trace.heard.len().min(HEARD);
-        trace.heard.extend_from_slice(&input[..amount.min(room)]);
-        drop(trace);
-        self.buffers.input_appended(amount);
-        Ok(amount > 0)
+            let amount = match self.conn.read(input) {
+                Ok(0) => return self.gone(Gone::Closed),
+                Ok(amount) => amount,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::UnexpectedEof => return self.gone(Gone::WithoutAWord),
+                    io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                        if self.reader.in_body().is_some() =>
+                    {
+                        return self.gone(Gone::Broken);
+                    }
+                    _ => return Err(error.into()),
+                },
+            };
+            if let Some(count) = self.reader.plain(amount) {
+                self.buffers.input_appended(count);
+                return Ok(count > 0);
+            }
+            let mut trace = lock(&self.trace);
+            trace.first = trace.first.or(Some(Instant::now()));
+            let taken = self.reader.take(&input[..amount], &mut self.ready);
+            if let Err(Wrong { code, text }) = taken {
+                trace.fault = Some(Fault::world(code, format!("{} {text}", trace.who)));
+                return Err(ureq::Error::ConnectionFailed);
+            }
+            if let Some(head) = self.reader.head.take() {
+                trace.head = Some(head);
+            }
+        }
     }
 
     fn is_open(&mut self) -> bool {
@@ -566,15 +623,46 @@ impl Transport for Wire {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How a server ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Gone {
+    Closed,
+    /// TLS that was closed without close_notify.
+    WithoutAWord,
+    Broken,
+}
 
-    #[test]
-    fn the_status_line_is_that_of_the_final_response() {
-        let heard = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 All is well\r\nA: b\r\n\r\nHTTP/1.1 200 Not me";
-        assert_eq!(status_line(heard, 200), "HTTP/1.1 200 All is well");
-        assert_eq!(status_line(b"\xff\xff", 200), "HTTP 200");
-        assert_eq!(status_line(b"HTTP/1.0 404\n\nx", 404), "HTTP/1.0 404");
+impl Wire {
+    /// Notes what it means that the server went here; nothing more is to be read.
+    fn gone(&self, how: Gone) -> Result<bool, ureq::Error> {
+        let mut trace = lock(&self.trace);
+        let who = match how {
+            Gone::Broken => format!("{} broke the connection off", trace.who),
+            Gone::Closed | Gone::WithoutAWord => format!("{} closed the connection", trace.who),
+        };
+        let cut_off = |after: String| Ending::CutOff(format!("cut off after {after}: {who}"));
+        trace.ending = match (self.reader.end(), how) {
+            (End::Whole, _) | (End::Unframed, Gone::Closed) => Ending::Whole,
+            (End::Unframed, Gone::WithoutAWord) => Ending::Unclosed,
+            (End::Unframed, Gone::Broken) => {
+                cut_off(counted(self.reader.in_body().unwrap_or_default()))
+            }
+            (End::InBody(bytes, Some(all)), _) => cut_off(format!("{bytes} of {}", counted(all))),
+            (End::InBody(bytes, None), _) => cut_off(counted(bytes)),
+            (End::InHead(bytes), _) => {
+                let text = format!("{who} within its headers, after {}", counted(bytes as u64));
+                trace.fault = Some(Fault::world("closed", text));
+                Ending::Whole
+            }
+        };
+        Ok(false)
+    }
+}
+
+/// "5 bytes".
+fn counted(bytes: u64) -> String {
+    match bytes {
+        1 => "1 byte".to_owned(),
+        _ => format!("{bytes} bytes"),
     }
 }

@@ -256,7 +256,7 @@ impl Write for Stream {
     }
 }
 
-/// A connection with or without TLS.
+/// A connection with or without TLS; where TLS ends without close_notify, reading says UnexpectedEof.
 pub enum Conn {
     Plain(Stream),
     Tls(Box<tls::Secured>),
@@ -275,11 +275,7 @@ impl Read for Conn {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Conn::Plain(stream) => stream.read(buffer),
-            Conn::Tls(stream) => match stream.read(buffer) {
-                // Many servers hang up without close_notify; the length of what they sent is judged above.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                result => result,
-            },
+            Conn::Tls(stream) => stream.read(buffer),
         }
     }
 }

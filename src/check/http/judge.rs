@@ -1,5 +1,6 @@
 //! What a response is worth: status, content, age, certificate and times.
 
+use super::charset::{self, Text};
 use super::link;
 use super::observe::Seen;
 use super::request::FieldName;
@@ -11,10 +12,12 @@ use crate::model::outcome::Outcome;
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::model::text;
-use crate::net::agent::Response;
+use crate::net::agent::{Ending, Response};
 use crate::net::everywhere::{Everywhere, listed};
 use crate::net::trust;
 use anyhow::Context as _;
+use serde_json::Value;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderMap, header};
@@ -63,9 +66,13 @@ impl Http {
         } = seen;
         let most = self.most();
         let body = std::mem::take(&mut response.body);
-        let decoded = decode::decode(&response.headers, body, response.cut, most);
+        let partial = response.cut || matches!(response.ending, Ending::CutOff(_));
+        let decoded = decode::decode(&response.headers, body, partial, most);
         let coding = decoded.as_ref().err().cloned();
-        (response.body, response.cut) = decoded.unwrap_or_default();
+        let plain = decoded.unwrap_or_default();
+        response.body = plain.body;
+        response.cut |= plain.more;
+        let text = charset::read(&response.headers, &response.body);
         let seconds = took.as_secs_f64();
         let size = response.body.len() as f64;
         let more = if response.cut { "more than " } else { "" };
@@ -84,6 +91,7 @@ impl Http {
             Some((code, line)) => outcome.find(code, State::Critical, line),
             None => self.judge_status(&mut outcome, &response)?,
         }
+        judge_ending(&mut outcome, &response, &text, plain.summed);
         self.judge_headers(&mut outcome, &response.headers)?;
         match coding {
             // What nobody wants to look into need not be readable.
@@ -93,7 +101,7 @@ impl Http {
                 outcome.find("encoding", State::Ok, &line);
             }
             Some(line) => outcome.find("encoding", State::Critical, &line),
-            None => self.judge_body(&mut outcome, &response)?,
+            None => self.judge_body(&mut outcome, &response, &text)?,
         }
         measure(&mut outcome, "time", took, &self.time);
         let metric = Metric::new("size", size, Unit::Bytes).judged(Limits::maybe(&self.size, 0.0));
@@ -121,6 +129,9 @@ impl Http {
         if response.cut {
             let most = quantity::bytes(most as f64);
             outcome.detail(&format!("only the first {most} were read"));
+        }
+        for note in plain.note.iter().chain(&text.note) {
+            outcome.detail(note);
         }
         outcome.detail(&format!("answered by {}", response.who));
         for line in &response.passed_over {
@@ -199,10 +210,17 @@ impl Http {
         Ok(())
     }
 
-    fn judge_body(&self, outcome: &mut Outcome, response: &Response) -> anyhow::Result<()> {
-        let place = match response.cut {
-            false => "in the body".to_owned(),
-            true => format!("in the first {}", quantity::bytes(self.most() as f64)),
+    fn judge_body(
+        &self,
+        outcome: &mut Outcome,
+        response: &Response,
+        text: &Text,
+    ) -> anyhow::Result<()> {
+        let cut_off = matches!(response.ending, Ending::CutOff(_));
+        let place = match (response.cut, cut_off) {
+            (false, false) => "in the body".to_owned(),
+            (false, true) => "in what came of the body".to_owned(),
+            (true, _) => format!("in the first {}", quantity::bytes(self.most() as f64)),
         };
         for wanted in self
             .body
@@ -210,22 +228,31 @@ impl Http {
             .flat_map(|it| &it.0)
             .chain(&self.body_not.0)
         {
-            if let Some(line) = wanted.violated(&response.body, &place)? {
+            let ways = text.ways.iter().map(|it| wanted.violated(it, &place));
+            let ways: Vec<Option<String>> = ways.collect::<anyhow::Result<_>>()?;
+            // What must be there is there in one way to read it; what must not be is there in none.
+            let line = match wanted.is_negative() || ways.iter().all(Option::is_some) {
+                true => ways.into_iter().flatten().next(),
+                false => None,
+            };
+            if let Some(line) = line {
                 outcome.find("body", State::Critical, &line);
             }
         }
         if self.json.is_empty() {
             return Ok(());
         }
-        let document = match serde_json::from_slice(&response.body) {
-            Ok(document) => document,
-            Err(_) if response.cut => {
-                let line = format!("the JSON document does not end {place}");
+        let read = |it: &Cow<[u8]>| serde_json::from_slice(it);
+        let documents: Vec<Result<Value, _>> = text.ways.iter().map(read).collect();
+        let document = match documents.into_iter().reduce(Result::or) {
+            Some(Ok(document)) => document,
+            Some(Err(error)) if !(response.cut || cut_off) => {
+                let line = format!("the body is no JSON document: {error}");
                 outcome.find("json", State::Critical, &line);
                 return Ok(());
             }
-            Err(error) => {
-                let line = format!("the body is no JSON document: {error}");
+            _ => {
+                let line = format!("the JSON document does not end {place}");
                 outcome.find("json", State::Critical, &line);
                 return Ok(());
             }
@@ -309,6 +336,39 @@ impl Http {
         }
         Ok(())
     }
+}
+
+/// Whether the page came to its end; `summed` says that what it was compressed with has checked it.
+fn judge_ending(outcome: &mut Outcome, response: &Response, text: &Text, summed: bool) {
+    match &response.ending {
+        Ending::Whole => (),
+        Ending::CutOff(why) => {
+            outcome.find("cut-off", State::Critical, &format!("the page is {why}"));
+        }
+        Ending::Unclosed if response.cut || summed || is_complete(text) => (),
+        Ending::Unclosed => {
+            let line = format!(
+                "the page may be cut off after {}: it does not say how long it is, and TLS ended without close_notify",
+                quantity::bytes(response.body.len() as f64),
+            );
+            outcome.find("no-close-notify", State::Warning, &line);
+        }
+    }
+}
+
+/// Whether it is a document that shows its own end: HTML or JSON.
+fn is_complete(text: &Text) -> bool {
+    text.ways.iter().any(|it| {
+        let mut body = it.trim_ascii_end();
+        while body.ends_with(b"-->")
+            && let Some(comment) = body.windows(4).rposition(|it| it == b"<!--")
+        {
+            body = body[..comment].trim_ascii_end();
+        }
+        let tag = body.len().saturating_sub(b"</html>".len());
+        body[tag..].eq_ignore_ascii_case(b"</html>")
+            || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+    })
 }
 
 /// Measures how long something took.
@@ -433,6 +493,7 @@ mod tests {
                 who: "h".to_owned(),
                 address: None,
                 passed_over: vec![],
+                ending: Ending::Whole,
                 phases: Phases::default(),
                 peer: None,
             },

@@ -1,5 +1,6 @@
 //! `http`: a page answers with the status, headers and body that it should have.
 
+mod charset;
 mod condition;
 mod decode;
 mod json;
@@ -60,6 +61,16 @@ const CODES: &[Code] = &[
         "body",
         "CRITICAL",
         "`body` is not found in the page, or `body_not` is.",
+    ),
+    code(
+        "cut-off",
+        "CRITICAL",
+        "The connection ended before the page did: the server or something before it crashed, or ran into a limit.",
+    ),
+    code(
+        "no-close-notify",
+        "WARNING",
+        "The page does not say how long it is, and TLS ended without the word that says that nothing was cut off; a document that shows its own end is fine.",
     ),
     code(
         "header",
@@ -125,7 +136,12 @@ const CODES: &[Code] = &[
     code(
         "not-http",
         "CRITICAL",
-        "What answers does not speak HTTP: wrong port or wrong service.",
+        "What answers does not speak HTTP, or a version that was not asked for; the text says how it begins.",
+    ),
+    code(
+        "bad-http",
+        "CRITICAL",
+        "The answer begins as HTTP and then breaks its rules, so that nobody can say what it means; the text says where.",
     ),
 ];
 
