@@ -2,14 +2,11 @@
 
 use crate::engine::find;
 use crate::koshu::{Said, koshu};
-use crate::lab::{GOOD, Lab, lab};
+use crate::lab::{GOOD, lab};
 use crate::server;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::Arc;
 
 fn http(address: SocketAddr, words: &[&str]) -> Said {
     koshu(&[&["http", &format!("http://{address}/")], words].concat())
@@ -240,38 +237,6 @@ fn a_compressed_page_that_is_cut_off_is_no_damaged_page() {
     );
 }
 
-/// A TLS server that answers with these bytes and then goes, with or without a word.
-fn tls(lab: &Lab, answer: &'static str, says_goodbye: &'static str) -> SocketAddr {
-    let certs = CertificateDer::pem_file_iter(lab.at("good.pem")).expect("a file");
-    let mut chain: Vec<_> = certs.collect::<Result<_, _>>().expect("a certificate");
-    let middle = CertificateDer::from_pem_file(lab.at("middle.pem"));
-    chain.push(middle.expect("a certificate"));
-    let key = PrivateKeyDer::from_pem_file(lab.at("good.key")).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a certificate and its key");
-    let config = Arc::new(config);
-    server::serve(move |mut socket| {
-        let mut conn = rustls::ServerConnection::new(config.clone()).expect("a connection");
-        let mut stream = rustls::Stream::new(&mut conn, &mut socket);
-        let mut seen = Vec::new();
-        let mut one = [0; 1];
-        while !seen.ends_with(b"\r\n\r\n") && stream.read(&mut one).is_ok_and(|it| it == 1) {
-            seen.push(one[0]);
-        }
-        let _ = stream.write_all(answer.as_bytes());
-        let _ = stream.flush();
-        if says_goodbye == "goodbye" {
-            conn.send_close_notify();
-            let _ = conn.complete_io(&mut socket);
-        }
-    })
-}
-
 #[test]
 fn tls_that_ends_without_close_notify_is_told_where_the_page_does_not_show_its_end() {
     let Some(lab) = lab() else { return };
@@ -281,17 +246,21 @@ fn tls_that_ends_without_close_notify_is_told_where_the_page_does_not_show_its_e
         koshu(&[&["http", &format!("https://{address}/"), &ca], words].concat())
     };
     let half = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf a te";
-    let said = ask(tls(&lab, half, ""), &[]);
+    let said = ask(lab.answer(half, ""), &[]);
     assert!(
         said.is("WARNING")
             .starts_with("the page may be cut off after 9 B"),
         "{}",
         said.out
     );
-    let said = ask(tls(&lab, half, ""), &["--format", "json"]);
+    let said = ask(lab.answer(half, ""), &["--format", "json"]);
     assert_eq!(said.codes(), ["no-close-notify"]);
-    ask(tls(&lab, half, ""), &["grade={no-close-notify='critical'}"]).is("CRITICAL");
-    ask(tls(&lab, half, "goodbye"), &[]).is("OK");
+    ask(
+        lab.answer(half, ""),
+        &["grade={no-close-notify='critical'}"],
+    )
+    .is("CRITICAL");
+    ask(lab.answer(half, "goodbye"), &[]).is("OK");
     for whole in [
         "HTTP/1.1 200 OK\r\n\r\n<p>hi</p></HTML>\n<!-- made in 3 ms -->\n",
         "HTTP/1.1 200 OK\r\n\r\n{\"ok\": true}\n",
@@ -299,10 +268,10 @@ fn tls_that_ends_without_close_notify_is_told_where_the_page_does_not_show_its_e
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
         "HTTP/1.1 204 No Content\r\n\r\n",
     ] {
-        ask(tls(&lab, whole, ""), &[]).is("OK");
+        ask(lab.answer(whole, ""), &[]).is("OK");
     }
     let short = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi";
-    let said = ask(tls(&lab, short, ""), &["--format", "json"]);
+    let said = ask(lab.answer(short, ""), &["--format", "json"]);
     assert_eq!(said.codes(), ["cut-off"]);
 }
 

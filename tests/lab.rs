@@ -2,9 +2,14 @@
 
 use crate::engine::{self, Running};
 use crate::koshu::{Said, koshu};
+use crate::server;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A certificate authority with an intermediate, made with openssl.
@@ -178,6 +183,39 @@ impl Lab {
             .filter(|it| *it != "-no-chain")
             .collect();
         engine::s_server(&[&["-cert", &cert, "-key", &key], chain, &words[..]].concat())
+    }
+
+    /// A server with the good certificate that answers one request over TLS with these bytes and goes, with a "goodbye" or without.
+    pub fn answer(&self, answer: &str, says_goodbye: &'static str) -> SocketAddr {
+        let certs = CertificateDer::pem_file_iter(self.at("good.pem")).expect("a file");
+        let mut chain: Vec<_> = certs.collect::<Result<_, _>>().expect("a certificate");
+        let middle = CertificateDer::from_pem_file(self.at("middle.pem"));
+        chain.push(middle.expect("a certificate"));
+        let key = PrivateKeyDer::from_pem_file(self.at("good.key")).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a certificate and its key");
+        let config = Arc::new(config);
+        let answer = answer.to_owned();
+        server::serve(move |mut socket| {
+            let mut conn = rustls::ServerConnection::new(config.clone()).expect("a connection");
+            let mut stream = rustls::Stream::new(&mut conn, &mut socket);
+            let mut seen = Vec::new();
+            let mut one = [0; 1];
+            while !seen.ends_with(b"\r\n\r\n") && stream.read(&mut one).is_ok_and(|it| it == 1) {
+                seen.push(one[0]);
+            }
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.flush();
+            if says_goodbye == "goodbye" {
+                conn.send_close_notify();
+                let _ = conn.complete_io(&mut socket);
+            }
+        })
     }
 
     pub fn check(&self, address: SocketAddr, words: &[&str]) -> Said {

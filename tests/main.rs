@@ -39,6 +39,7 @@ mod local;
 mod pages;
 mod plugin;
 mod process;
+mod redirects;
 mod remembering;
 mod renewal;
 mod stores;

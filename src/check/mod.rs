@@ -37,7 +37,6 @@ use anyhow::Context as _;
 use schemars::{JsonSchema, Schema};
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -200,18 +199,16 @@ impl Context {
             Resolve::System => Arc::new(net::resolve),
             Resolve::Authoritative => {
                 let run = self.run.clone();
-                Arc::new(
-                    move |host, port, family, deadline| match host.parse::<IpAddr>() {
-                        Ok(_) => net::resolve(host, port, family, deadline),
-                        Err(_) => {
-                            let name = net::dns::name(host);
-                            let name = name.map_err(|it| Fault::Me(anyhow::anyhow!(it)))?;
-                            let walker = Walker::from_root(&run.walks, deadline);
-                            let found = walker.addresses(&name)?;
-                            net::of_family(host, found, port, family)
-                        }
-                    },
-                )
+                Arc::new(move |host, port, family, deadline| {
+                    if net::literal(host)?.is_some() {
+                        return net::resolve(host, port, family, deadline);
+                    }
+                    let name = net::dns::name(host);
+                    let name = name.map_err(|it| Fault::Me(anyhow::anyhow!(it)))?;
+                    let walker = Walker::from_root(&run.walks, deadline);
+                    let found = walker.addresses(&name)?;
+                    net::of_family(host, found, port, family)
+                })
             }
         }
     }

@@ -229,7 +229,13 @@ impl Session {
             longest: longest_line(&request),
             ..Trace::default()
         };
-        let result = self.agent.run(request).and_then(|response| {
+        let (parts, body) = request.into_parts();
+        // Without a body nothing is said of its length, as browsers do it.
+        let run = match body.is_empty() {
+            true => self.agent.run(http::Request::from_parts(parts, ())),
+            false => self.agent.run(http::Request::from_parts(parts, body)),
+        };
+        let result = run.and_then(|response| {
             let (parts, body) = response.into_parts();
             let mut bytes = Vec::new();
             lock(trace).doing = "reading the body";
@@ -455,9 +461,9 @@ impl Dialler {
         let mut trace = lock(&self.trace);
         trace.phases.resolve = resolved - start;
         trace.phases.connect = resolved.elapsed();
-        trace.who = match host.parse::<IpAddr>() {
-            Ok(_) => dialled.peer.to_string(),
-            Err(_) => format!("{host} ({})", dialled.peer),
+        trace.who = match net::literal(host) {
+            Ok(None) => format!("{host} ({})", dialled.peer),
+            _ => dialled.peer.to_string(),
         };
         trace.address = Some(dialled.peer);
         trace.passed_over = dialled.passed_over;

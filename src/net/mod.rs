@@ -17,10 +17,11 @@ pub mod x509;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::state::State;
 use anyhow::anyhow;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::Deserialize;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -162,7 +163,15 @@ impl Family {
     }
 }
 
-/// `HOST`, `HOST:PORT` or `[IPV6]:PORT` as its parts; an IPv6 address without brackets has no port.
+/// A host as certificates and servers know it: the zone of an address means something on this machine alone.
+pub fn without_zone(host: &str) -> &str {
+    match host.split_once('%') {
+        Some((address, _)) if address.parse::<Ipv6Addr>().is_ok() => address,
+        _ => host,
+    }
+}
+
+/// `HOST`, `HOST:PORT` or `[IPV6]:PORT` as its parts; an IPv6 address without brackets has no port, one with a zone may have.
 pub fn split_port(text: &str) -> (&str, Option<u16>) {
     if let Some(rest) = text.strip_prefix('[')
         && let Some((host, port)) = rest.split_once(']')
@@ -224,11 +233,85 @@ pub fn resolve(
     family: Family,
     deadline: Instant,
 ) -> Result<Vec<SocketAddr>, Fault> {
-    let found = match host.parse::<IpAddr>() {
-        Ok(address) => vec![address],
-        Err(_) => look_up(host, deadline)?,
+    let found = match literal(host)? {
+        Some(address) => vec![address],
+        None => look_up(host, deadline)?,
     };
-    of_family(host, found, port, family)
+    only(host, found, port, family)
+}
+
+/// The address that a text is, if it is one: of IPv6 also in brackets, and with a zone as `fe80::1%eth0` (RFC 4007, section 11).
+///
+/// # Errors
+/// Me: this machine has no such zone.
+pub fn literal(text: &str) -> Result<Option<SocketAddr>, Fault> {
+    let inside = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let text = inside.unwrap_or(text);
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Some(SocketAddr::new(address, 0)));
+    }
+    let Some((address, zone)) = text.split_once('%') else {
+        return Ok(None);
+    };
+    let Ok(address) = address.parse::<Ipv6Addr>() else {
+        return Ok(None);
+    };
+    let index = match zone.parse::<u32>() {
+        Ok(index) => index,
+        Err(_) => {
+            let flags = SocketFlags::CLOEXEC;
+            let socket =
+                rustix::net::socket_with(AddressFamily::INET6, SocketType::DGRAM, flags, None);
+            let index = socket.and_then(|it| rustix::net::netdevice::name_to_index(it, zone));
+            index.map_err(|_| {
+                Fault::Me(anyhow!(
+                    "{text}: there is no network interface {zone} on this machine"
+                ))
+            })?
+        }
+    };
+    Ok(Some(SocketAddrV6::new(address, 0, 0, index).into()))
+}
+
+/// An address in a list, as [`literal`] reads it; whether this machine has its zone is known when it is asked.
+#[derive(Clone, Debug, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub struct Address(String);
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Address, String> {
+        let plain = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        let plain = plain.unwrap_or(&text);
+        let is_zoned = plain
+            .split_once('%')
+            .is_some_and(|(it, zone)| it.parse::<Ipv6Addr>().is_ok() && !zone.is_empty());
+        match is_zoned || plain.parse::<IpAddr>().is_ok() {
+            true => Ok(Address(text)),
+            false => Err(format!("\"{text}\" is no IP address")),
+        }
+    }
+}
+
+impl Address {
+    /// # Errors
+    /// Me: this machine has no such zone.
+    pub fn at(&self, port: u16) -> Result<SocketAddr, Fault> {
+        let found = literal(&self.0)?;
+        let mut at = found.ok_or_else(|| Fault::Me(anyhow!("{} is no IP address", self.0)))?;
+        at.set_port(port);
+        Ok(at)
+    }
+}
+
+/// A machine as [`resolve`] finds it again: its address, with the zone.
+pub fn host_of(at: SocketAddr) -> String {
+    match at {
+        SocketAddr::V6(v6) if v6.scope_id() > 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => at.ip().to_string(),
+    }
 }
 
 /// Those addresses that are of a family.
@@ -241,11 +324,18 @@ pub fn of_family(
     port: u16,
     family: Family,
 ) -> Result<Vec<SocketAddr>, Fault> {
-    let addresses: Vec<SocketAddr> = found
-        .into_iter()
-        .filter(|it| family.has(*it))
-        .map(|it| SocketAddr::new(it, port))
-        .collect();
+    let found = found.into_iter().map(|it| SocketAddr::new(it, 0));
+    only(host, found.collect(), port, family)
+}
+
+fn only(
+    host: &str,
+    mut addresses: Vec<SocketAddr>,
+    port: u16,
+    family: Family,
+) -> Result<Vec<SocketAddr>, Fault> {
+    addresses.retain(|it| family.has(it.ip()));
+    addresses.iter_mut().for_each(|it| it.set_port(port));
     match addresses.is_empty() {
         true => {
             let kind = match family {
@@ -261,7 +351,7 @@ pub fn of_family(
 }
 
 /// Asks getaddrinfo on a thread of its own, because nothing else bounds it.
-fn look_up(host: &str, deadline: Instant) -> Result<Vec<IpAddr>, Fault> {
+fn look_up(host: &str, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
     use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
     let (tell, answer) = mpsc::sync_channel(1);
     let name = host.to_owned();
@@ -274,7 +364,7 @@ fn look_up(host: &str, deadline: Instant) -> Result<Vec<IpAddr>, Fault> {
             };
             let found = getaddrinfo(Some(&name), None, Some(hints)).map(|list| {
                 let mut addresses = Vec::new();
-                for address in list.flatten().map(|it| it.sockaddr.ip()) {
+                for address in list.flatten().map(|it| it.sockaddr) {
                     if !addresses.contains(&address) {
                         addresses.push(address);
                     }
@@ -325,12 +415,30 @@ mod tests {
         assert_eq!(split_port("::1"), ("::1", None));
         assert_eq!(split_port("[::1]:22"), ("::1", Some(22)));
         assert_eq!(split_port("[::1]"), ("::1", None));
+        assert_eq!(split_port("[fe80::1%lo]:22"), ("fe80::1%lo", Some(22)));
+        assert_eq!(split_port("fe80::1%lo"), ("fe80::1%lo", None));
         assert!(port_flaw("h:80", Some(81), None).is_some());
         assert!(port_flaw("h", None, None).is_some());
         assert!(port_flaw("h:http", None, Some(80)).is_some());
         assert!(port_flaw("", Some(1), None).is_some());
         assert!(port_flaw("::1", Some(1), None).is_none());
         assert!(port_flaw("h", None, Some(443)).is_none());
+    }
+
+    #[test]
+    fn addresses_have_zones_where_the_machine_has_them() {
+        let shown = |text| literal(text).map(|it| it.map(|it| it.to_string()));
+        assert!(matches!(shown("h.example"), Ok(None)));
+        assert!(matches!(shown("h%lo"), Ok(None)));
+        assert!(shown("::1").is_ok_and(|it| it.as_deref() == Some("[::1]:0")));
+        assert!(shown("[::1]").is_ok_and(|it| it.as_deref() == Some("[::1]:0")));
+        assert!(shown("fe80::1%7").is_ok_and(|it| it.as_deref() == Some("[fe80::1%7]:0")));
+        assert!(shown("fe80::1%lo").is_ok_and(|it| it.as_deref() == Some("[fe80::1%1]:0")));
+        let none = shown("fe80::1%eth99").expect_err("no such zone");
+        assert!(matches!(&none, Fault::Me(_)));
+        assert!(none.to_string().contains("no network interface eth99"));
+        let zoned = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 0, 3);
+        assert_eq!(host_of(zoned.into()), "::1%3");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a response is worth: status, content, age, certificate and times.
 
 use super::charset::{self, Text};
-use super::link;
+use super::link::shown;
 use super::observe::Seen;
 use super::request::FieldName;
 use super::{Http, Redirect, decode, json};
@@ -36,11 +36,11 @@ impl Http {
         let url = &self.url.url;
         let port = url.port_or_known_default().unwrap_or(80);
         let addresses =
-            match cx.resolver(self.resolve)(&link::host(url), port, self.family, cx.deadline) {
+            match cx.resolver(self.resolve)(&self.url.host(), port, self.family, cx.deadline) {
                 Ok(addresses) => addresses,
                 Err(fault) => return fault.outcome(),
             };
-        let mut views = Everywhere::ask(&addresses, |it| self.observe(cx, Some(it.ip())));
+        let mut views = Everywhere::ask(&addresses, |it| self.observe(cx, Some(it)));
         if views.seen.is_empty() {
             return views.none();
         }
@@ -61,7 +61,9 @@ impl Http {
             mut response,
             took,
             phases,
+            url,
             followed,
+            unsafe_hop,
             stuck,
         } = seen;
         let most = self.most();
@@ -78,8 +80,11 @@ impl Http {
         let more = if response.cut { "more than " } else { "" };
         let via = match &followed[..] {
             [] => String::new(),
-            [one] => format!(", redirected to {one}"),
-            [.., last] => format!(", redirected {} times, to {last}", followed.len()),
+            [one] => format!(", redirected to {}", shown(one.as_str())),
+            [.., last] => {
+                let (times, last) = (followed.len(), shown(last.as_str()));
+                format!(", redirected {times} times, to {last}")
+            }
         };
         let mut outcome = Outcome::new(&format!(
             "{}, {more}{} in {}{via}",
@@ -90,6 +95,16 @@ impl Http {
         match &stuck {
             Some((code, line)) => outcome.find(code, State::Critical, line),
             None => self.judge_status(&mut outcome, &response)?,
+        }
+        if let Some(line) = &unsafe_hop {
+            outcome.find("insecure-redirect", State::Warning, line);
+        }
+        if let Some(wanted) = &self.final_url
+            && wanted.violated(url.as_str().as_bytes(), "")?.is_some()
+        {
+            let (url, wanted) = (shown(url.as_str()), wanted.expected());
+            let line = format!("the final URL is {url}, expected {wanted}");
+            outcome.find("final-url", State::Critical, &line);
         }
         judge_ending(&mut outcome, &response, &text, plain.summed);
         self.judge_headers(&mut outcome, &response.headers)?;
@@ -148,7 +163,7 @@ impl Http {
             let to = to.map_or("nowhere".into(), |it| {
                 String::from_utf8_lossy(it.as_bytes()).into_owned()
             });
-            format!("{said}, redirects to {}", text::excerpt(&to, 80))
+            format!("{said}, redirects to {}", text::excerpt(&shown(&to), 80))
         };
         let mut wrong = |state: State, line: &str| outcome.find("status", state, line);
         if let Some(line) = &self.status_line
@@ -199,11 +214,18 @@ impl Http {
             let line = match values.first() {
                 _ if fits => continue,
                 None => format!("header {name} is missing"),
-                Some(value) => format!(
-                    "header {name} is \"{}\", expected {}",
-                    text::excerpt(&String::from_utf8_lossy(value), 60),
-                    wanted.expected()
-                ),
+                Some(value) => {
+                    let value = String::from_utf8_lossy(value);
+                    let value = match HOLDS_URL.iter().any(|it| name.eq_ignore_ascii_case(it)) {
+                        true => shown(&value),
+                        false => value.into_owned(),
+                    };
+                    format!(
+                        "header {name} is \"{}\", expected {}",
+                        text::excerpt(&value, 60),
+                        wanted.expected()
+                    )
+                }
             };
             outcome.find("header", State::Critical, &line);
         }
@@ -356,6 +378,9 @@ fn judge_ending(outcome: &mut Outcome, response: &Response, text: &Text, summed:
     }
 }
 
+/// Headers whose values are URLs, of which the query is not shown.
+const HOLDS_URL: [&str; 4] = ["Location", "Content-Location", "Refresh", "Link"];
+
 /// Whether it is a document that shows its own end: HTML or JSON.
 fn is_complete(text: &Text) -> bool {
     text.ways.iter().any(|it| {
@@ -499,7 +524,9 @@ mod tests {
             },
             took: Duration::from_millis(100),
             phases: Phases::default(),
+            url: "http://h/".parse().expect("a URL"),
             followed: vec![],
+            unsafe_hop: None,
             stuck: None,
         }
     }

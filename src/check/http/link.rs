@@ -3,6 +3,7 @@
 use crate::model::text;
 use crate::net::agent::Response;
 use serde::Deserialize;
+use std::borrow::Cow;
 use ureq::http::header;
 
 /// An absolute URL of scheme http or https.
@@ -11,6 +12,18 @@ pub struct Link {
     pub url: url::Url,
     /// User and password of the URL, which become basic authentication.
     pub login: Option<(String, String)>,
+    /// The zone of an IPv6 address, which no server is told (RFC 6874, section 4).
+    pub zone: Option<String>,
+}
+
+impl Link {
+    /// The host to connect to.
+    pub fn host(&self) -> String {
+        match &self.zone {
+            Some(zone) => format!("{}%{zone}", host(&self.url)),
+            None => host(&self.url),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Link {
@@ -22,8 +35,9 @@ impl<'de> Deserialize<'de> for Link {
 
 fn read(text: &str) -> Result<Link, String> {
     let shown = text::without_userinfo(text);
+    let is_ours = |scheme: &str| ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str());
     match text.split_once("://") {
-        Some(("http" | "https", _)) => (),
+        Some((scheme, _)) if is_ours(scheme) => (),
         Some(_) => return Err(format!("\"{shown}\" is neither http:// nor https://")),
         None => {
             return Err(format!(
@@ -38,13 +52,48 @@ fn read(text: &str) -> Result<Link, String> {
     {
         return Err(format!("\"{shown}\" has no host"));
     }
-    let mut url = url::Url::parse(text).map_err(|it| format!("\"{shown}\" is no URL: {it}"))?;
+    let (text, zone) = without_zone(text);
+    let mut url = url::Url::parse(&text).map_err(|it| format!("\"{shown}\" is no URL: {it}"))?;
     let login = match (url.username(), url.password()) {
         ("", None) => None,
         (user, password) => Some((unescape(user), unescape(password.unwrap_or_default()))),
     };
     plain(&mut url);
-    Ok(Link { url, login })
+    Ok(Link { url, login, zone })
+}
+
+/// Takes the zone out of `http://[fe80::1%25eth0]/` (RFC 6874, section 2), also where its `%` is written as it is.
+fn without_zone(text: &str) -> (Cow<'_, str>, Option<String>) {
+    let zoned = || {
+        let begin = text.find("://")? + 3;
+        let end = text[begin..].find(['/', '?', '#']);
+        let end = end.map_or(text.len(), |it| begin + it);
+        let open = begin + text[begin..end].find('[')?;
+        let percent = open + text[open..end].find('%')?;
+        let close = percent + text[percent..end].find(']')?;
+        let zone = &text[percent + 1..close];
+        let zone = zone
+            .strip_prefix("25")
+            .filter(|it| !it.is_empty())
+            .unwrap_or(zone);
+        Some((
+            format!("{}{}", &text[..percent], &text[close..]),
+            zone.to_owned(),
+        ))
+    };
+    match zoned() {
+        Some((text, zone)) => (Cow::Owned(text), Some(zone)),
+        None => (Cow::Borrowed(text), None),
+    }
+}
+
+/// A URL, or what should be one, as it may be shown: its query and fragment may hold tokens.
+pub fn shown(url: &str) -> String {
+    let url = text::without_userinfo(url);
+    match url.find(['?', '#']) {
+        Some(end) => format!("{}?…", &url[..end]),
+        None => url,
+    }
 }
 
 /// Takes away what is not sent: user information and the fragment.
@@ -56,7 +105,7 @@ fn plain(url: &mut url::Url) {
 }
 
 impl schemars::JsonSchema for Link {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "Link".into()
     }
 
@@ -84,7 +133,7 @@ pub fn location(from: &url::Url, response: &Response) -> Option<Result<url::Url,
 
 /// Resolves a reference against the URL that it stands in.
 pub fn join(from: &url::Url, to: &str) -> Result<url::Url, String> {
-    let shown = text::excerpt(&text::without_userinfo(to), 80);
+    let shown = text::excerpt(&shown(to), 80);
     let mut url = from
         .join(to)
         .map_err(|it| format!("redirects to \"{shown}\", which is no URL: {it}"))?;
@@ -115,6 +164,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn queries_are_not_shown() {
+        assert_eq!(shown("https://u:p@h/a?token=x#y"), "https://…@h/a?…");
+        assert_eq!(shown("/a#access_token=x"), "/a?…");
+        assert_eq!(shown("https://h/a"), "https://h/a");
+    }
+
+    #[test]
     fn relative_locations_are_joined() {
         let from: url::Url = "http://h:81/a/b?c".parse().expect("a URL");
         let joined = |to: &str| join(&from, to).expect(to).to_string();
@@ -137,6 +193,16 @@ mod tests {
         let url = read("https://u:p%40@h/あ b").expect("a URL");
         assert_eq!(url.url.to_string(), "https://h/%E3%81%82%20b");
         assert_eq!(url.login, Some(("u".to_owned(), "p@".to_owned())));
+        let upper = read("HTTPS://Example.JP/A").expect("a URL");
+        assert_eq!(upper.url.to_string(), "https://example.jp/A");
+        for zoned in [
+            "http://[fe80::1%25eth0]:81/a%5D",
+            "http://u:p@[fe80::1%eth0]:81/a%5D",
+        ] {
+            let link = read(zoned).expect("a URL");
+            assert_eq!(link.url.to_string(), "http://[fe80::1]:81/a%5D");
+            assert_eq!(link.host(), "fe80::1%eth0");
+        }
         let japanese = read("https://古酒.jp/").expect("a URL");
         assert_eq!(japanese.url.host_str(), Some("xn--7oro34l.jp"));
     }

@@ -50,12 +50,22 @@ const CODES: &[Code] = &[
     code(
         "redirect",
         "by `redirect`",
-        "The server redirects, and `redirect` does not say to follow; or it redirects to nowhere.",
+        "The server redirects, and `redirect` does not say to follow; or it redirects to nowhere, or a request with a body to another server.",
     ),
     code(
         "redirect-loop",
         "CRITICAL",
         "The redirects come back to where they were, or there are more than `redirects`.",
+    ),
+    code(
+        "insecure-redirect",
+        "WARNING",
+        "A page that was asked for over TLS redirects to one without: everybody on the way can read and change it.",
+    ),
+    code(
+        "final-url",
+        "CRITICAL",
+        "The redirects led elsewhere than `final_url` says.",
     ),
     code(
         "body",
@@ -148,11 +158,11 @@ const CODES: &[Code] = &[
 /// A web page or API answers over HTTP as it should. By default 2xx is OK, 4xx WARNING, and everything else CRITICAL.
 #[derive(Deserialize, schemars::JsonSchema)]
 pub struct Http {
-    /// The page, with `http://` or `https://`.
+    /// The page, with `http://` or `https://`; an IPv6 address of a network interface is written `http://[fe80::1%25eth0]/`.
     url: Link,
     /// The request's method. Default: `"GET"`, with `data` `"POST"`.
     method: Option<Verb>,
-    /// Headers of the request: `{ Accept = "text/html" }`; a value can be `{ env = … }` or `{ file = … }`.
+    /// Headers of the request: `{ Accept = "text/html" }`; a value can be `{ env = … }` or `{ file = … }`. Redirects to another server get them too, but not those that are secret by their place or name.
     #[serde(default)]
     headers: BTreeMap<FieldName, Secret>,
     /// The body of the request.
@@ -189,6 +199,8 @@ pub struct Http {
     /// What a redirect means: `"follow"`, `"ok"`, `"warning"` or `"critical"`; `"sticky"` follows at the same address, `"stickyport"` also at the same port. Default: `"follow"`.
     #[serde(default)]
     redirect: Redirect,
+    /// What the URL must match at which the redirects end; its query counts, and is not shown.
+    final_url: Option<Condition>,
     /// How many redirects are followed. Default: 10.
     redirects: Option<u8>,
     /// Whether the certificate must be valid for the host. Default: `true`.
@@ -207,7 +219,7 @@ pub struct Http {
     client_cert: Option<PathBuf>,
     /// Its private key in PEM. Default: in the same file.
     client_key: Option<PathBuf>,
-    /// Ask through this proxy, `"http://proxy:3128"`; https:// goes through a tunnel.
+    /// Ask through this proxy, `"http://proxy:3128"`; https:// goes through a tunnel. Without it the server is asked directly: HTTP_PROXY, HTTPS_PROXY and other variables are ignored.
     proxy: Option<Link>,
     /// The name for the proxy's basic authentication.
     proxy_user: Option<String>,
@@ -434,6 +446,12 @@ impl Check for Http {
             wrong(
                 "redirects",
                 "`redirects` means nothing when none is followed",
+            );
+        }
+        if self.final_url.is_some() && !self.redirect.follows() {
+            wrong(
+                "final_url",
+                "`final_url` means nothing when no redirect is followed",
             );
         }
         let mut labels = Vec::new();

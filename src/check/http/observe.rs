@@ -1,17 +1,18 @@
 //! Asks for a page, and follows where it redirects to.
 
-use super::link::{host, location};
-use super::request::{self, FieldName, Parts};
+use super::link::{location, shown};
+use super::request::{self, FieldName, Own, Parts};
 use super::{Http, HttpVersion, MOST_REDIRECTS, Redirect};
 use crate::check::Context;
 use crate::model::secret::Secret;
+use crate::model::text;
 use crate::net::agent::{self, Phases, Proxy, Reach, Response, Way};
 use crate::net::tls::{Identity, Offer, Peer};
 use crate::net::{self, Fault};
 use anyhow::Context as _;
 use cookie_store::CookieStore;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,8 +25,12 @@ pub struct Seen {
     pub took: Duration,
     /// All exchanges together.
     pub phases: Phases,
+    /// What was asked last.
+    pub url: Url,
     /// Where the redirects led.
     pub followed: Vec<Url>,
+    /// How they left TLS.
+    pub unsafe_hop: Option<String>,
     /// Why they were not followed to their end.
     pub stuck: Option<(&'static str, String)>,
 }
@@ -35,7 +40,7 @@ impl Http {
     ///
     /// # Errors
     /// For everything that is no HTTP response.
-    pub fn observe(&self, cx: &Context, at: Option<IpAddr>) -> Result<Seen, Fault> {
+    pub fn observe(&self, cx: &Context, at: Option<SocketAddr>) -> Result<Seen, Fault> {
         let start = Instant::now();
         let mut parts = self.parts(cx).map_err(Fault::Me)?;
         let home = self.reach(cx, at).map_err(Fault::Me)?;
@@ -51,6 +56,7 @@ impl Http {
         let mut phases = Phases::default();
         let mut first = None;
         let mut asked = Vec::new();
+        let mut unsafe_hop = None;
         loop {
             let at_home = url.origin() == self.url.url.origin();
             let cookies = cookies(&jar, &url);
@@ -60,16 +66,24 @@ impl Http {
             phases.add(&response.phases);
             keep(&mut jar, &url, &response);
             first = first.or(response.address);
-            let next = match self.redirect.follows() && !self.wants(&response) {
-                true => location(&url, &response),
-                false => None,
-            };
-            asked.push((url, cookies));
+            let next = location(&url, &response);
+            if let Some(Ok(next)) = &next
+                && url.scheme() == "https"
+                && next.scheme() == "http"
+            {
+                let (from, to) = (shown(url.as_str()), shown(next.as_str()));
+                unsafe_hop = Some(format!("{from} redirects to {to}, which is not encrypted"));
+            }
+            let next = next.filter(|_| self.redirect.follows() && !self.wants(&response));
+            asked.push((url.clone(), cookies));
             let stuck = match next {
                 None => None,
                 Some(Err(why)) => Some(("redirect", why)),
                 Some(Ok(next)) if asked.len() > most => {
-                    let text = format!("redirects more than {most} times, then to {next}");
+                    let text = format!(
+                        "redirects more than {most} times, then to {}",
+                        shown(next.as_str())
+                    );
                     Some(("redirect-loop", text))
                 }
                 // A page may set a cookie and send back to itself.
@@ -77,12 +91,25 @@ impl Http {
                     if method == Method::GET
                         && asked.contains(&(next.clone(), self::cookies(&jar, &next))) =>
                 {
-                    Some(("redirect-loop", format!("redirects in a circle, to {next}")))
+                    let text = format!("redirects in a circle, to {}", shown(next.as_str()));
+                    Some(("redirect-loop", text))
+                }
+                Some(Ok(next))
+                    if !becomes_get(response.status, &method)
+                        && !parts.data.is_empty()
+                        && next.origin() != self.url.url.origin() =>
+                {
+                    let (status, to) = (response.status.as_u16(), shown(next.as_str()));
+                    let text = format!(
+                        "HTTP {status} redirects to {to}, another server: the body is not sent there"
+                    );
+                    Some(("redirect", text))
                 }
                 Some(Ok(next)) => {
                     if becomes_get(response.status, &method) {
                         method = Method::GET;
                         parts.data.clear();
+                        parts.headers.retain(|it| !it.is_of_body());
                     }
                     reach = self.onward(&home, &next, first);
                     url = next;
@@ -93,6 +120,8 @@ impl Http {
                 response,
                 took: start.elapsed(),
                 phases,
+                url,
+                unsafe_hop,
                 followed: asked.into_iter().skip(1).map(|it| it.0).collect(),
                 stuck,
             });
@@ -120,8 +149,8 @@ impl Http {
             anyhow::Ok(value)
         };
         let headers = |(FieldName(name), value): (&FieldName, &Secret)| {
-            let value = read(name, value).with_context(|| format!("header {name}"))?;
-            Ok((name.clone(), value))
+            let text = read(name, value).with_context(|| format!("header {name}"))?;
+            Ok(Own::new(name, text, value))
         };
         let login = match (&self.bearer, &self.user, &self.url.login) {
             (Some(token), _, _) => {
@@ -153,15 +182,15 @@ impl Http {
     }
 
     /// How to reach the first page.
-    fn reach(&self, cx: &Context, at: Option<IpAddr>) -> anyhow::Result<Reach> {
+    fn reach(&self, cx: &Context, at: Option<SocketAddr>) -> anyhow::Result<Reach> {
         let unix = self
             .address
             .as_ref()
             .and_then(|it| it.strip_prefix("unix:"));
         let way = match (at, &self.proxy, unix, &self.address) {
-            (Some(at), _, _, _) => Way::Address(at.to_string(), None),
+            (Some(at), _, _, _) => Way::Address(net::host_of(at), None),
             (_, Some(proxy), _, _) => Way::Proxy(Proxy {
-                host: host(&proxy.url),
+                host: proxy.host(),
                 port: proxy.url.port_or_known_default().unwrap_or(80),
                 login: self.proxy_login(cx)?,
             }),
@@ -170,6 +199,7 @@ impl Http {
                 let (host, port) = net::split_port(address);
                 Way::Address(host.to_owned(), port)
             }
+            _ if self.url.zone.is_some() => Way::Address(self.url.host(), None),
             _ => Way::Direct,
         };
         let verify = self.verify != Some(false);
@@ -217,10 +247,8 @@ impl Http {
         reach.way = match (&home.way, self.redirect, first) {
             (Way::Proxy(_), _, _) => home.way.clone(),
             (Way::Unix(_), Redirect::Sticky | Redirect::Stickyport, _) => home.way.clone(),
-            (_, Redirect::Sticky, Some(at)) => Way::Address(at.ip().to_string(), None),
-            (_, Redirect::Stickyport, Some(at)) => {
-                Way::Address(at.ip().to_string(), Some(at.port()))
-            }
+            (_, Redirect::Sticky, Some(at)) => Way::Address(net::host_of(at), None),
+            (_, Redirect::Stickyport, Some(at)) => Way::Address(net::host_of(at), Some(at.port())),
             (Way::Address(host, _), _, _) if same_host && !same_port => {
                 Way::Address(host.clone(), None)
             }
@@ -285,7 +313,10 @@ fn keep(jar: &mut CookieStore, url: &Url, response: &Response) {
 }
 
 fn uri(url: &Url) -> anyhow::Result<Uri> {
-    url.as_str()
-        .parse()
-        .with_context(|| format!("{url} cannot be asked for"))
+    url.as_str().parse().with_context(|| {
+        format!(
+            "{} cannot be asked for",
+            text::excerpt(&shown(url.as_str()), 200)
+        )
+    })
 }

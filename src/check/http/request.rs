@@ -1,5 +1,6 @@
 //! What a request is made of: method, headers, statuses to expect.
 
+use crate::model::secret::{Secret, is_secret_key};
 use anyhow::{Context as _, anyhow};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Deserialize;
@@ -109,11 +110,38 @@ impl schemars::JsonSchema for Status {
     }
 }
 
+/// A header that the list gives.
+pub struct Own {
+    pub name: String,
+    pub value: String,
+    /// Whether only the first page's origin gets it: it may be secret, or speaks of that origin alone.
+    pub stays_home: bool,
+}
+
+impl Own {
+    pub fn new(name: &str, value: String, source: &Secret) -> Own {
+        let key = name.to_ascii_lowercase().replace('-', "_");
+        let words = ["auth", "key", "session", "signature", "jwt"];
+        let is_named = is_secret_key(&key) || words.iter().any(|it| key.contains(it));
+        Own {
+            name: name.to_owned(),
+            value,
+            stays_home: is_named || key == "host" || !matches!(source, Secret::Literal(_)),
+        }
+    }
+
+    /// Whether it speaks of the request's body.
+    pub fn is_of_body(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        name.starts_with("content-") || name == "transfer-encoding" || name == "expect"
+    }
+}
+
 /// What goes into every request of one look.
 pub struct Parts {
     pub version: http::Version,
     pub data: Vec<u8>,
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<Own>,
     /// The value of Authorization.
     pub login: Option<String>,
     /// The value of Proxy-Authorization, for requests that the proxy itself answers.
@@ -143,7 +171,7 @@ pub fn request(
     at_home: bool,
 ) -> anyhow::Result<http::Request<Vec<u8>>> {
     // What may be secret goes only to whom it was meant for (RFC 9110, section 15.4).
-    let own: &[(String, String)] = if at_home { &parts.headers } else { &[] };
+    let own = || parts.headers.iter().filter(|it| at_home || !it.stays_home);
     let login = parts.login.as_deref().filter(|_| at_home);
     let proxy_login = parts.proxy_login.as_deref();
     let proxy_login = proxy_login.filter(|_| uri.scheme_str() == Some("http"));
@@ -173,12 +201,12 @@ pub fn request(
         .uri(uri)
         .version(parts.version);
     for (name, value) in usual {
-        let given = own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let given = own().any(|it| it.name.eq_ignore_ascii_case(name));
         if let (Some(value), false) = (value, given) {
             request = ureq_proto::client::header_raw(request, name, value.as_bytes());
         }
     }
-    for (name, value) in own {
+    for Own { name, value, .. } in own() {
         request = ureq_proto::client::header_raw(request, name, value.as_bytes());
     }
     request
@@ -201,4 +229,36 @@ pub fn basic(user: &str, password: &str) -> String {
         "Basic {}",
         BASE64_STANDARD.encode(format!("{user}:{password}"))
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_stays_at_home() {
+        let stays = |name: &str, source: Secret| Own::new(name, String::new(), &source).stays_home;
+        let plain = || Secret::Literal(String::new());
+        for name in [
+            "Authorization",
+            "Cookie",
+            "X-Token",
+            "X-Api-Key",
+            "X-Auth",
+            "Host",
+        ] {
+            assert!(stays(name, plain()), "{name}");
+        }
+        for name in [
+            "User-Agent",
+            "Accept",
+            "Accept-Language",
+            "Referer",
+            "Range",
+            "X-Probe",
+        ] {
+            assert!(!stays(name, plain()), "{name}");
+            assert!(stays(name, Secret::Env("X".to_owned())), "{name}");
+        }
+    }
 }
