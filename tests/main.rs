@@ -45,6 +45,7 @@ mod renewal;
 mod stores;
 mod tcp;
 mod walk;
+mod zones;
 
 // Other people's programs.
 mod gearman;

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -45,7 +45,7 @@ const CODES: &[Code] = &[
 /// Hosts answer ICMP echo requests, all at once. ICMP datagram sockets are used where this user may (net.ipv4.ping_group_range), else raw sockets, else the system's ping; the details say which.
 #[derive(Deserialize, schemars::JsonSchema)]
 pub struct Ping {
-    /// Hosts by name or address; of a name, its first address.
+    /// Hosts by name or address, of IPv6 also as `fe80::1%eth0`; of a name, its first address.
     host: List<String>,
     /// How many requests each gets, 1 to 100, ten in a second. Default: 5.
     count: Option<u16>,
@@ -73,7 +73,7 @@ struct Seen {
     sent: u32,
     /// Of each answer, in seconds.
     times: Vec<f64>,
-    address: Option<IpAddr>,
+    address: Option<SocketAddr>,
     way: &'static str,
     /// What a router or the kernel said about those without an answer.
     said: Option<String>,
@@ -124,7 +124,7 @@ impl Check for Ping {
 fn observe(host: &str, count: u16, family: Family, cx: &Context) -> Result<Seen, Fault> {
     let address = net::resolve(host, 0, family, cx.deadline)?
         .first()
-        .map(|it| it.ip())
+        .copied()
         .ok_or_else(|| Fault::world("no-such-host", format!("{host} has no address")))?;
     match Echo::open(address) {
         Ok(echo) => Ok(with_sockets(&echo, address, count, cx)),
@@ -133,7 +133,7 @@ fn observe(host: &str, count: u16, family: Family, cx: &Context) -> Result<Seen,
     }
 }
 
-fn with_sockets(echo: &Echo, address: IpAddr, count: u16, cx: &Context) -> Seen {
+fn with_sockets(echo: &Echo, address: SocketAddr, count: u16, cx: &Context) -> Seen {
     let end = cx.deadline - RESERVE;
     let mut sent: HashMap<u16, Instant> = HashMap::new();
     let mut seen = Seen {
@@ -186,7 +186,7 @@ fn with_sockets(echo: &Echo, address: IpAddr, count: u16, cx: &Context) -> Seen 
 }
 
 /// Where this user may not have a socket, the system's own program may.
-fn with_ping(address: IpAddr, count: u16, cx: &Context) -> Result<Seen, Fault> {
+fn with_ping(address: SocketAddr, count: u16, cx: &Context) -> Result<Seen, Fault> {
     let run = || -> anyhow::Result<Seen> {
         let places =
             ["/bin/ping", "/usr/bin/ping", "/sbin/ping", "/usr/sbin/ping"].map(PathBuf::from);
@@ -206,7 +206,7 @@ fn with_ping(address: IpAddr, count: u16, cx: &Context) -> Result<Seen, Fault> {
                 "-w",
                 &seconds.to_string(),
             ])
-            .arg(address.to_string())
+            .arg(net::host_of(address))
             .env("LC_ALL", "C");
         let ended = cx.run.children.run(command, cx.deadline, Leftovers::Kill)?;
         let text = ended.out.text();
@@ -301,7 +301,9 @@ impl Ping {
             _ => format!("{}.{metric}", name::label(host)),
         };
         let who = match seen.address {
-            Some(address) if address.to_string() != host => format!("{host} ({address})"),
+            Some(address) if net::literal(host).is_ok_and(|it| it.is_none()) => {
+                format!("{host} ({})", net::host_of(address))
+            }
             _ => host.to_owned(),
         };
         let answers = seen.times.len();

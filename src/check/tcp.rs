@@ -36,7 +36,7 @@ const CODES: &[Code] = &[
 /// A TCP port accepts connections; optionally it speaks TLS and answers as expected.
 #[derive(Deserialize, schemars::JsonSchema)]
 pub struct Tcp {
-    /// The machine, as `HOST` or `HOST:PORT`.
+    /// The machine, as `HOST` or `HOST:PORT`; IPv6 as `[::1]:25` or `[fe80::1%eth0]:25`.
     host: String,
     /// The port, when it does not stand in `host`.
     port: Option<u16>,
@@ -101,6 +101,7 @@ impl Tcp {
         let mut conn = match self.tls {
             false => Conn::Plain(dialled.stream),
             true => {
+                let host = net::without_zone(host);
                 let (stream, peer) =
                     net::tls::handshake(dialled.stream, host, &who, &Offer::default())
                         .map_err(|(fault, _)| fault)?;

@@ -245,7 +245,7 @@ impl Wants {
 
     /// The value as TOML.
     fn value(&self, key: &str, value: &str) -> String {
-        let written = value.starts_with(['[', '{', '"', '\'']);
+        let written = value.starts_with(['[', '{', '"', '\'']) && !is_bracketed(value);
         let plain = value.parse::<f64>().is_ok() || matches!(value, "true" | "false");
         match written || (plain && self.wants_plain(key)) {
             true => value.to_owned(),
@@ -257,6 +257,15 @@ impl Wants {
         let schema = (self.kind.schema)().to_value();
         is_plain(&schema["properties"][key])
     }
+}
+
+/// Whether a value is an IPv6 address in brackets, with a port or without, and no list: `[::1]:22`.
+fn is_bracketed(value: &str) -> bool {
+    let inside = value.strip_prefix('[').and_then(|it| it.split_once(']'));
+    inside.is_some_and(|(address, _)| {
+        let address = address.split('%').next().unwrap_or_default();
+        address.parse::<std::net::Ipv6Addr>().is_ok()
+    })
 }
 
 /// Whether a schema is that of a number or a boolean, or of a list of them that need not be a list.

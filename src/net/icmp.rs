@@ -6,7 +6,7 @@ use rustix::net::{
 };
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl Echo {
     ///
     /// # Errors
     /// When none is, or there is no route to the address.
-    pub fn open(address: IpAddr) -> io::Result<Echo> {
+    pub fn open(address: SocketAddr) -> io::Result<Echo> {
         let datagram = Echo::with(address, Way::Datagram);
         match datagram {
             Err(error) if is_refused(&error) => Echo::with(address, Way::Raw),
@@ -55,17 +55,17 @@ impl Echo {
         }
     }
 
-    fn with(address: IpAddr, way: Way) -> io::Result<Echo> {
+    fn with(address: SocketAddr, way: Way) -> io::Result<Echo> {
         let (family, protocol): (AddressFamily, Protocol) = match address {
-            IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP),
-            IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6),
+            SocketAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP),
+            SocketAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6),
         };
         let kind = match way {
             Way::Datagram => SocketType::DGRAM,
             Way::Raw => SocketType::RAW,
         };
         let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(protocol))?;
-        rustix::net::connect(&socket, &SocketAddr::new(address, 0))?;
+        rustix::net::connect(&socket, &address)?;
         let random = RandomState::new().hash_one(std::process::id());
         Ok(Echo {
             socket,

@@ -24,7 +24,6 @@ use anyhow::anyhow;
 use lineage::Client;
 use renewal::Challenge;
 use serde::Deserialize;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -96,7 +95,7 @@ pub struct Cert {
     #[serde(default)]
     resolve: Resolve,
     /// Ask these addresses instead of those that the name resolves to.
-    addresses: Option<List<IpAddr>>,
+    addresses: Option<List<net::Address>>,
     /// Files with certificates in PEM, DER, PKCS#12, JKS or JCEKS, with `*` and `**`. With `host`, the one file that the server should show.
     file: Option<List<PathBuf>>,
     /// The private key that belongs to the certificate in `file`. A key in the same file is compared anyway.

@@ -23,7 +23,6 @@ use hickory_proto::rr::RecordType;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -384,15 +383,14 @@ fn resolvable(name: &str, deadline: Instant) -> Result<(), String> {
 
 /// Asks the resolvers of this system in turn; a name that does not exist has no records.
 fn ask(name: &str, kind: RecordType, deadline: Instant) -> Result<dns::Answer, String> {
-    let servers: Vec<IpAddr> = dns::system_servers().map_err(|it| format!("{it:#}"))?;
+    let servers = dns::system_servers().map_err(|it| format!("{it:#}"))?;
     let name = dns::name(name)?;
     let mut last = "no resolver is configured".to_owned();
     for server in servers {
-        let at = SocketAddr::new(server, 53);
-        match dns::ask(at, &name, kind, Transport::Udp, deadline) {
+        match dns::ask(server, &name, kind, Transport::Udp, deadline) {
             Ok(answer) => match answer.rcode {
                 ResponseCode::NoError | ResponseCode::NXDomain => return Ok(answer),
-                code => last = format!("{server} answers {code}"),
+                code => last = format!("{} answers {code}", server.ip()),
             },
             Err(Fault::Late(why)) => return Err(why),
             Err(fault) => last = fault.to_string(),

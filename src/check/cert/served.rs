@@ -53,18 +53,16 @@ impl Cert {
         let (host, port) = net::split_port(host);
         let default = self.starttls.map_or(443, Starttls::port);
         let port = port.or(self.port).unwrap_or(default);
-        let addresses = match &self.addresses {
-            Some(given) => given
-                .0
-                .iter()
-                .map(|it| SocketAddr::new(*it, port))
-                .collect(),
-            None => match cx.resolver(self.resolve)(host, port, self.family, cx.deadline) {
-                Ok(addresses) => addresses,
-                Err(fault) => return fault.outcome(),
-            },
+        let found = match &self.addresses {
+            Some(given) => given.0.iter().map(|it| it.at(port)).collect(),
+            None => cx.resolver(self.resolve)(host, port, self.family, cx.deadline),
         };
-        let name = self.sni.as_deref().unwrap_or(host).trim_end_matches('.');
+        let addresses: Vec<SocketAddr> = match found {
+            Ok(addresses) => addresses,
+            Err(fault) => return fault.outcome(),
+        };
+        let name = self.sni.as_deref().unwrap_or(net::without_zone(host));
+        let name = name.trim_end_matches('.');
         let file = self.deployed(cx)?;
         let leaf = file.as_ref().and_then(|it| it.leaf());
         let keys = match (self.keys, leaf) {

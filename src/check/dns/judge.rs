@@ -19,7 +19,6 @@ use crate::net::dns::read::plain;
 use crate::net::dns::{self, Transport};
 use hickory_proto::rr::{Name, RecordType};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -306,11 +305,7 @@ impl Dns {
     /// What this system's resolver says of a name that the walk does not find: it may be internal.
     pub fn hint(&self, cx: &Context, name: &Name) -> String {
         let deadline = cx.deadline.min(Instant::now() + Duration::from_secs(1));
-        let servers: Vec<SocketAddr> = dns::system_servers()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|it| SocketAddr::new(it, 53))
-            .collect();
+        let servers = dns::system_servers().unwrap_or_default();
         let kinds = [match self.zone {
             Some(_) => RecordType::SOA,
             None => RecordType::A,

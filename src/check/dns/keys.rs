@@ -4,16 +4,16 @@ use crate::model::list::List;
 use crate::net::{self, dns};
 use hickory_proto::rr::RecordType;
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// Whom to ask.
-#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
 pub enum Server {
     System,
-    At(SocketAddr),
+    At(net::Address, u16),
 }
 
 impl TryFrom<String> for Server {
@@ -21,9 +21,9 @@ impl TryFrom<String> for Server {
 
     fn try_from(text: String) -> Result<Server, String> {
         let (host, port) = net::split_port(&text);
-        match host.parse::<IpAddr>() {
+        match net::Address::try_from(host.to_owned()) {
             _ if text == "system" => Ok(Server::System),
-            Ok(address) => Ok(Server::At(SocketAddr::new(address, port.unwrap_or(53)))),
+            Ok(address) => Ok(Server::At(address, port.unwrap_or(53))),
             Err(_) => Err(format!(
                 "\"{text}\" is not a server, expected \"system\", an address or ADDRESS:PORT"
             )),
@@ -36,11 +36,11 @@ pub fn addresses(list: &List<Server>) -> anyhow::Result<Vec<SocketAddr>> {
     let mut servers = Vec::new();
     for server in &list.0 {
         match server {
-            Server::At(address) => servers.push(*address),
-            Server::System => {
-                let system = dns::system_servers()?;
-                servers.extend(system.into_iter().map(|it| SocketAddr::new(it, 53)));
+            Server::At(address, port) => {
+                let at = address.at(*port);
+                servers.push(at.map_err(|it| anyhow::anyhow!("{it}"))?);
             }
+            Server::System => servers.extend(dns::system_servers()?),
         }
     }
     servers.dedup();

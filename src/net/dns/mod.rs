@@ -7,13 +7,13 @@ pub mod secure;
 pub mod shared;
 pub mod walk;
 
-use crate::net::Fault;
+use crate::net::{Fault, literal};
 use anyhow::anyhow;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, RecordType};
 use query::{Purpose, Question, TRIES, Tally};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use query::Transport;
@@ -91,7 +91,7 @@ pub fn presentation(data: &RData) -> String {
 ///
 /// # Errors
 /// When the file is there but not readable.
-pub fn system_servers() -> anyhow::Result<Vec<IpAddr>> {
+pub fn system_servers() -> anyhow::Result<Vec<SocketAddr>> {
     let file = "/etc/resolv.conf";
     let bytes = match std::fs::read(file) {
         Ok(bytes) => bytes,
@@ -100,5 +100,9 @@ pub fn system_servers() -> anyhow::Result<Vec<IpAddr>> {
     };
     let (config, _) = resolv_conf::Config::parse_with_errors(&bytes);
     let servers = config.get_nameservers_or_local();
-    Ok(servers.into_iter().map(IpAddr::from).collect())
+    // A server in a zone that this machine does not have cannot be asked by anybody here.
+    let found = servers.iter().map(|it| literal(&it.to_string()));
+    let mut found: Vec<SocketAddr> = found.filter_map(|it| it.ok().flatten()).collect();
+    found.iter_mut().for_each(|it| it.set_port(53));
+    Ok(found)
 }
