@@ -25,6 +25,7 @@ mod places;
 mod running;
 mod secrets;
 mod triage;
+mod trust;
 
 // What each type promises.
 mod answers;

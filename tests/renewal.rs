@@ -379,6 +379,33 @@ fn caa_is_asked_at_every_server_past_all_caches() {
 }
 
 #[test]
+fn one_unreadable_lineage_does_not_hide_the_others() {
+    let Some(lab) = lab() else { return };
+    lab.issue(&GOOD);
+    lab.issue(&Wish {
+        name: "over",
+        days: (-90, -1),
+        ..GOOD
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |it: &str| folder.path().join(it);
+    for (name, conf) in [("good", &b"authenticator = \xff\n"[..]), ("over", b"")] {
+        fs::create_dir_all(at("renewal")).expect("a folder");
+        fs::create_dir_all(at(&format!("live/{name}"))).expect("a folder");
+        fs::write(at(&format!("renewal/{name}.conf")), conf).expect("a file");
+        let pem = at(&format!("live/{name}/fullchain.pem"));
+        fs::copy(lab.at(&format!("{name}.pem")), pem).expect("a copy");
+    }
+    let certbot = format!("certbot={}", folder.path().display());
+    let said = koshu(&["cert", &certbot, "--format", "json"]);
+    let codes = said.codes();
+    for code in ["expired", "unknown"] {
+        assert!(codes.iter().any(|it| it == code), "{}", said.out);
+    }
+    said.has("first of 2 certificates").has("renewal/good.conf");
+}
+
+#[test]
 fn folders_and_their_words_stand_alone() {
     koshu(&["cert", "certbot=/x", "host=h"])
         .has("stands alone")

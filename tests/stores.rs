@@ -180,3 +180,121 @@ fn files_of_others_are_unknown_with_the_name_of_the_user() {
     );
     assert_eq!(out.status.code(), Some(3), "{text}");
 }
+
+/// A certificate for 90 days that ended yesterday, and one that is fine.
+fn old_and_good(lab: &crate::lab::Lab) {
+    lab.issue(&Wish {
+        name: "over",
+        days: (-90, -1),
+        ..GOOD
+    });
+    lab.issue(&GOOD);
+}
+
+#[test]
+fn one_unreadable_file_neither_hides_nor_is_hidden_by_the_others() {
+    let Some(lab) = lab() else { return };
+    old_and_good(&lab);
+    fs::write(lab.at("junk.pem"), "hello").expect("a file");
+    let check = |files: &[&str]| {
+        let files: Vec<String> = files.iter().map(|it| format!("'{}'", lab.at(it))).collect();
+        let file = format!("file=[{}]", files.join(", "));
+        koshu(&["cert", &file, "--format", "json"])
+    };
+    assert_eq!(check(&["good.pem", "junk.pem"]).codes(), ["unknown"]);
+    let said = check(&["junk.pem", "over.pem"]);
+    assert_eq!(said.codes(), ["expired", "unknown"]);
+    assert_eq!(said.json()["state"], 2);
+    // Links that lead nowhere fit a pattern, too.
+    fs::create_dir(lab.at("live")).expect("a folder");
+    for (link, to) in [("a.pem", "../good.pem"), ("b.pem", "../none.pem")] {
+        std::os::unix::fs::symlink(to, lab.at(&format!("live/{link}"))).expect("a link");
+    }
+    assert_eq!(check(&["live/*.pem"]).codes(), ["missing"]);
+}
+
+#[test]
+fn a_name_that_is_no_utf_8_is_found_by_a_pattern() {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(lab) = lab() else { return };
+    old_and_good(&lab);
+    let folder = std::path::PathBuf::from(lab.at("odd"));
+    fs::create_dir(&folder).expect("a folder");
+    let odd = |bytes: &[u8]| folder.join(std::ffi::OsStr::from_bytes(bytes));
+    fs::copy(lab.at("good.pem"), folder.join("a.pem")).expect("a copy");
+    fs::copy(lab.at("over.pem"), odd(b"caf\xe9.pem")).expect("a copy");
+    fs::create_dir(odd(b"\xff")).expect("a folder");
+    fs::copy(lab.at("good.pem"), odd(b"\xff/c.pem")).expect("a copy");
+    let said = koshu(&["cert", &format!("file={}/**/*.pem", folder.display())]);
+    said.has("certificates=3").is("CRITICAL");
+    // What looks like a pattern elsewhere is a name here.
+    fs::create_dir(lab.at("[2026]")).expect("a folder");
+    fs::copy(lab.at("good.pem"), lab.at("[2026]/x.pem")).expect("a copy");
+    koshu(&["cert", &format!("file={}/[2026]/*.pem", lab.at(""))]).is("OK");
+    koshu(&["cert", &format!("file={}/[2026]/x.pem", lab.at(""))]).is("OK");
+}
+
+#[test]
+fn a_bundle_with_one_damaged_block_is_not_silently_shorter() {
+    let Some(lab) = lab() else { return };
+    old_and_good(&lab);
+    let text = |it: &str| fs::read_to_string(lab.at(it)).expect("a file");
+    let (good, over) = (text("good.pem"), text("over.pem"));
+    let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let indented = over.replace("-----BEGIN", "  -----BEGIN");
+    let four = over.replace("-----BEGIN", "----BEGIN");
+    let seven = "-----BEGIN PKCS7-----\nMAsGCSqGSIb3DQEHAg==\n-----END PKCS7-----\n".to_owned();
+    let bundle = lab.at("bundle.pem");
+    for (what, text, state, codes) in [
+        (
+            "damaged first",
+            junk.to_owned() + &good,
+            3,
+            &["unknown"][..],
+        ),
+        (
+            "damaged before an old one",
+            good.clone() + junk + &over,
+            2,
+            &["expired", "unknown"],
+        ),
+        (
+            "cut off",
+            good.clone() + &over[..over.len() / 2],
+            3,
+            &["unknown"],
+        ),
+        ("indented", good.clone() + &indented, 3, &["unknown"]),
+        (
+            "behind a byte order mark",
+            format!("\u{feff}{over}{good}"),
+            3,
+            &["unknown"],
+        ),
+        ("four dashes", good.clone() + &four, 3, &["unknown"]),
+        ("another kind", good.clone() + &seven, 3, &["unknown"]),
+        (
+            "comments",
+            format!("Subject: caf\u{e9}\n{good}# the end\n"),
+            0,
+            &[],
+        ),
+    ] {
+        fs::write(&bundle, text).expect("a file");
+        let said = koshu(&["cert", &format!("file={bundle}"), "--format", "json"]);
+        assert_eq!(said.codes(), codes, "{what}: {}", said.out);
+        assert_eq!(said.json()["state"], state, "{what}: {}", said.out);
+    }
+    // Several in DER, one behind the other.
+    let der = |name: &str| {
+        let [pem, der] = ["pem", "der"].map(|it| lab.at(&format!("{name}.{it}")));
+        engine::openssl(&["x509", "-in", &pem, "-outform", "DER", "-out", &der]);
+        fs::read(der).expect("a file")
+    };
+    fs::write(&bundle, [der("good"), der("over")].concat()).expect("a file");
+    koshu(&["cert", &format!("file={bundle}")])
+        .has("certificates=2")
+        .is("CRITICAL");
+    fs::write(&bundle, [der("good"), b"\x30\x03abc".to_vec()].concat()).expect("a file");
+    koshu(&["cert", &format!("file={bundle}")]).is("UNKNOWN");
+}

@@ -23,15 +23,17 @@ pub mod users;
 
 use crate::host::child::Children;
 use crate::host::mounts::{self, Mount};
+use crate::host::openssl::Openssl;
 use crate::host::processes::{self, Processes};
 use crate::host::sockets::{self, Listener};
 use crate::host::{Once, Roots};
 use crate::model::mask::Mask;
 use crate::model::metric::Usual;
-use crate::model::outcome::{Code, Outcome, code};
-use crate::model::secret::{self, Secret, is_named_secret};
+use crate::model::outcome::{Code, Outcome, UNKNOWN, code};
+use crate::model::secret::{Secret, is_named_secret};
 use crate::net::dns::walk::Walker;
 use crate::net::tls::Peer;
+use crate::net::x509::Certificate;
 use crate::net::{self, Fault, Resolve, Resolver};
 use anyhow::Context as _;
 use schemars::{JsonSchema, Schema};
@@ -171,8 +173,11 @@ impl Context {
         let roots = self.roots(ca).map_err(Fault::Me)?;
         let chain = peer.certificates();
         let chain = chain.map_err(|it| Fault::world("untrusted", format!("{it:#}")))?;
-        let wrong = net::trust::judge(peer, &chain, name, &roots, self.now);
+        let mut wrong = self.judge(peer, &chain, name, &roots);
+        // What is known to be wrong goes before what could not be judged.
+        wrong.sort_by_key(|it| it.0 == UNKNOWN);
         match (wrong.into_iter().next(), &peer.unproven) {
+            (Some((UNKNOWN, text)), _) => Err(Fault::Me(anyhow::anyhow!(text))),
             (Some((code, text)), _) => Err(Fault::World { code, text }),
             (None, Some(why)) => Err(Fault::world(
                 "untrusted",
@@ -180,6 +185,22 @@ impl Context {
             )),
             (None, None) => Ok(()),
         }
+    }
+
+    /// What is wrong with a chain that a peer showed for a name.
+    pub fn judge(
+        &self,
+        peer: &Peer,
+        chain: &[Certificate],
+        name: &str,
+        roots: &net::trust::Roots,
+    ) -> Vec<net::trust::Wrong> {
+        let second = Openssl {
+            children: &self.run.children,
+            path: self.run.env.var("PATH").unwrap_or_default(),
+            deadline: self.deadline,
+        };
+        net::trust::judge(peer, chain, name, roots, self.now, &second)
     }
 
     /// The root certificates to trust: those of `ca`, else the system's.
@@ -364,7 +385,7 @@ impl Env {
     /// The names of variables that hold secrets for koshu itself: `KOSHU_ICINGA_PASSWORD`, `KOSHU_SLACK_TOKEN`.
     fn secrets(&self) -> Vec<String> {
         let names = self.vars.keys().filter(|it| it.starts_with("KOSHU_"));
-        let secret = names.filter(|it| secret::is_named_secret(it));
+        let secret = names.filter(|it| is_named_secret(it));
         secret.cloned().collect()
     }
 }
@@ -430,7 +451,7 @@ impl Type {
 /// What a check of any type can find.
 const EVERYWHERE: &[Code] = &[
     code(
-        crate::model::outcome::UNKNOWN,
+        UNKNOWN,
         "UNKNOWN",
         "koshu could not look: a permission, a file or a resolver that it needs is missing. The text says which.",
     ),

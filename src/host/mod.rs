@@ -4,12 +4,14 @@ pub mod account;
 pub mod child;
 pub mod kernel;
 pub mod mounts;
+pub mod openssl;
 pub mod place;
 pub mod processes;
 pub mod sessions;
 pub mod sockets;
 pub mod suspects;
 pub mod units;
+pub mod wildcard;
 pub mod writers;
 
 use anyhow::{Context, anyhow};

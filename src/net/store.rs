@@ -4,7 +4,7 @@ use crate::net::x509::Certificate;
 use anyhow::{Context, anyhow};
 use p12_keystore::Pkcs12Archive;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
-use x509_parser::error::PEMError;
+use x509_parser::nom;
 use x509_parser::pem::Pem;
 
 /// What a file holds, in its order.
@@ -13,6 +13,8 @@ pub struct Store {
     pub certificates: Vec<Certificate>,
     /// Private keys that are not encrypted, or were decrypted.
     pub keys: Vec<PrivateKeyDer<'static>>,
+    /// What in it could not be read.
+    pub unread: Vec<String>,
 }
 
 impl Store {
@@ -24,10 +26,7 @@ impl Store {
         match bytes {
             [0xfe, 0xed, 0xfe, 0xed, rest @ ..] | [0xce, 0xce, 0xce, 0xce, rest @ ..] => java(rest),
             [0x30, ..] if is_pkcs12(bytes) => pkcs12(bytes, password),
-            [0x30, ..] => Ok(Store {
-                certificates: vec![Certificate::from_der(bytes)?],
-                ..Store::default()
-            }),
+            [0x30, ..] => der(bytes),
             _ => pem(bytes),
         }
     }
@@ -39,36 +38,97 @@ pub fn public_key(key: &PrivateKeyDer) -> Option<Vec<u8>> {
     Some(key.public_key()?.to_vec())
 }
 
-/// All blocks (RFC 7468), also OpenSSL's TRUSTED CERTIFICATE.
+/// One certificate, or several that follow each other.
+fn der(bytes: &[u8]) -> anyhow::Result<Store> {
+    let (first, mut rest) = Certificate::first(bytes)?;
+    let mut store = Store {
+        certificates: vec![first],
+        ..Store::default()
+    };
+    while rest.iter().any(|it| !it.is_ascii_whitespace()) {
+        match Certificate::first(rest) {
+            Ok((next, behind)) => {
+                store.certificates.push(next);
+                rest = behind;
+            }
+            Err(error) => {
+                let count = store.certificates.len();
+                store
+                    .unread
+                    .push(format!("what follows certificate {count} is {error:#}"));
+                break;
+            }
+        }
+    }
+    Ok(store)
+}
+
+/// All blocks (RFC 7468), also OpenSSL's TRUSTED CERTIFICATE; one that is damaged does not hide the others.
 fn pem(bytes: &[u8]) -> anyhow::Result<Store> {
     let mut store = Store::default();
-    let mut rest = bytes;
-    for number in 1.. {
-        let (after, block) = match x509_parser::pem::parse_x509_pem(rest) {
-            Ok(found) => found,
-            Err(x509_parser::nom::Err::Error(PEMError::MissingHeader)) => break,
-            Err(error) => return Err(anyhow!("PEM block {number} is damaged: {error}")),
-        };
-        let Pem { label, contents } = block;
-        match label.as_str() {
-            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
-                let read = Certificate::from_der(&contents);
-                let read = read.with_context(|| format!("PEM block {number}"))?;
-                store.certificates.push(read);
-            }
-            "PRIVATE KEY" => store.keys.push(PrivatePkcs8KeyDer::from(contents).into()),
-            "RSA PRIVATE KEY" => store.keys.push(PrivatePkcs1KeyDer::from(contents).into()),
-            "EC PRIVATE KEY" => store.keys.push(PrivateSec1KeyDer::from(contents).into()),
-            _ => (),
+    let mut begins = Vec::new();
+    let mut at = 0;
+    for (number, line) in bytes.split_inclusive(|it| *it == b'\n').enumerate() {
+        let text = String::from_utf8_lossy(line);
+        if text.starts_with("-----BEGIN ") {
+            begins.push(at);
+        } else if text.contains("--BEGIN ") && text.contains("CERTIFICATE") {
+            // Programs that read this file pass over it, too.
+            store.unread.push(format!(
+                "line {} begins a certificate, but not with \"-----BEGIN CERTIFICATE-----\" alone",
+                number + 1
+            ));
         }
-        rest = after;
+        at += line.len();
     }
-    match store.certificates.is_empty() && store.keys.is_empty() {
-        true => Err(anyhow!(
+    let ends = begins.iter().skip(1).chain(std::iter::once(&at));
+    for (number, (begin, end)) in begins.iter().zip(ends).enumerate() {
+        let read = match x509_parser::pem::parse_x509_pem(&bytes[*begin..*end]) {
+            Ok((_, block)) => block_of(&mut store, block),
+            Err(error) => {
+                let why = match error {
+                    nom::Err::Error(why) | nom::Err::Failure(why) => why.to_string(),
+                    nom::Err::Incomplete(_) => "it is cut off".to_owned(),
+                };
+                Err(anyhow!("it is damaged: {why}"))
+            }
+        };
+        if let Err(error) = read {
+            let line = format!("PEM block {} cannot be read: {error:#}", number + 1);
+            store.unread.push(line);
+        }
+    }
+    let nothing = store.certificates.is_empty() && store.keys.is_empty();
+    match (nothing, store.unread.is_empty()) {
+        (true, true) => Err(anyhow!(
             "no certificate in it, neither PEM nor DER nor a store"
         )),
-        false => Ok(store),
+        (true, false) => Err(anyhow!(store.unread.join("; "))),
+        (false, _) => Ok(store),
     }
+}
+
+/// Takes what one block holds.
+fn block_of(store: &mut Store, Pem { label, contents }: Pem) -> anyhow::Result<()> {
+    match label.as_str() {
+        // Behind a trusted one stands what it is trusted for.
+        "TRUSTED CERTIFICATE" => store.certificates.push(Certificate::from_der(&contents)?),
+        "CERTIFICATE" | "X509 CERTIFICATE" => {
+            let mut read = der(&contents)?;
+            store.certificates.append(&mut read.certificates);
+            anyhow::ensure!(read.unread.is_empty(), read.unread.join("; "));
+        }
+        "PRIVATE KEY" => store.keys.push(PrivatePkcs8KeyDer::from(contents).into()),
+        "RSA PRIVATE KEY" => store.keys.push(PrivatePkcs1KeyDer::from(contents).into()),
+        "EC PRIVATE KEY" => store.keys.push(PrivateSec1KeyDer::from(contents).into()),
+        "PKCS7" | "CMS" | "PKCS #7 SIGNED DATA" => {
+            return Err(anyhow!(
+                "{label} may hold certificates, which koshu reads from PEM, DER, PKCS#12 and Java stores only"
+            ));
+        }
+        _ => (),
+    }
+    Ok(())
 }
 
 /// PFX begins with its version, where a certificate has another sequence (RFC 7292, section 4).
@@ -92,18 +152,19 @@ fn pkcs12(bytes: &[u8], password: Option<&str>) -> anyhow::Result<Store> {
         (error, _) => anyhow!("not a PKCS#12 store that can be read: {error}"),
     })?;
     let mut store = Store::default();
-    for bag in &archive.certs {
-        let certificate = Certificate::from_der(bag.cert.as_der())?;
-        store.certificates.push(certificate);
+    for (number, bag) in archive.certs.iter().enumerate() {
+        match Certificate::from_der(bag.cert.as_der()) {
+            Ok(certificate) => store.certificates.push(certificate),
+            Err(error) => store
+                .unread
+                .push(format!("certificate {} in it: {error:#}", number + 1)),
+        }
     }
     for bag in &archive.keys {
         let der = bag.key.as_der().to_vec();
         store.keys.push(PrivatePkcs8KeyDer::from(der).into());
     }
-    match store.certificates.is_empty() {
-        true => Err(anyhow!("no certificate in this PKCS#12 store")),
-        false => Ok(store),
-    }
+    whole(store, "PKCS#12")
 }
 
 /// Java's own stores, whose certificates lie open; private keys in them stay closed
@@ -114,11 +175,18 @@ fn java(bytes: &[u8]) -> anyhow::Result<Store> {
     if !(1..=2).contains(&version) {
         return Err(anyhow!("a Java key store of the unknown version {version}"));
     }
-    let count = from.number()?;
     let mut store = Store::default();
-    for _ in 0..count {
+    // What comes before a damage counts.
+    if let Err(error) = java_entries(&mut from, version, &mut store) {
+        store.unread.push(format!("{error:#}"));
+    }
+    whole(store, "Java key")
+}
+
+fn java_entries(from: &mut Reader, version: usize, store: &mut Store) -> anyhow::Result<()> {
+    for _ in 0..from.number()? {
         let kind = from.number()?;
-        let alias = from.short()?;
+        let alias = String::from_utf8_lossy(from.short()?).into_owned();
         from.take(8)?;
         let chain = match kind {
             1 => {
@@ -129,8 +197,7 @@ fn java(bytes: &[u8]) -> anyhow::Result<Store> {
             2 => 1,
             _ => {
                 return Err(anyhow!(
-                    "the entry \"{}\" of this Java key store is a secret key, whose end cannot be told; keep those in a store of their own",
-                    String::from_utf8_lossy(alias)
+                    "the entry \"{alias}\" of this Java key store is a secret key, whose end cannot be told; keep those in a store of their own"
                 ));
             }
         };
@@ -139,13 +206,23 @@ fn java(bytes: &[u8]) -> anyhow::Result<Store> {
                 from.short()?;
             }
             let length = from.number()?;
-            let der = from.take(length)?;
-            store.certificates.push(Certificate::from_der(der)?);
+            match Certificate::from_der(from.take(length)?) {
+                Ok(certificate) => store.certificates.push(certificate),
+                Err(error) => store
+                    .unread
+                    .push(format!("the entry \"{alias}\": {error:#}")),
+            }
         }
     }
-    match store.certificates.is_empty() {
-        true => Err(anyhow!("no certificate in this Java key store")),
-        false => Ok(store),
+    Ok(())
+}
+
+/// A store that has certificates.
+fn whole(store: Store, kind: &str) -> anyhow::Result<Store> {
+    match (store.certificates.is_empty(), store.unread.is_empty()) {
+        (true, true) => Err(anyhow!("no certificate in this {kind} store")),
+        (true, false) => Err(anyhow!(store.unread.join("; "))),
+        (false, _) => Ok(store),
     }
 }
 

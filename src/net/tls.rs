@@ -8,10 +8,12 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
-    Error, SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    Error, PeerIncompatible, SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
 use serde::Deserialize;
 use std::fmt;
@@ -165,12 +167,30 @@ impl ServerCertVerifier for Recorder {
         cert: &CertificateDer,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(self.proven(rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            signed,
-            &self.schemes,
-        )))
+        let mapping = self.schemes.mapping.iter();
+        let known = mapping.filter(|it| it.0 == signed.scheme);
+        let mut verdict = Err(Error::PeerIncompatible(
+            PeerIncompatible::NoSignatureSchemesInCommon,
+        ));
+        // In TLS 1.2 a scheme does not say on which curve the key is.
+        for algorithm in known.flat_map(|it| it.1) {
+            let key = public_key(cert)?;
+            let key = webpki::RawPublicKeyEntity::try_from(&key);
+            let verify = |it: webpki::RawPublicKeyEntity| {
+                it.verify_signature(*algorithm, message, signed.signature())
+            };
+            match key.and_then(verify) {
+                Ok(()) => {
+                    verdict = Ok(HandshakeSignatureValid::assertion());
+                    break;
+                }
+                Err(webpki::Error::InvalidSignatureForPublicKey) => {
+                    verdict = Err(CertificateError::BadSignature.into());
+                }
+                Err(_) => (),
+            }
+        }
+        Ok(self.proven(verdict))
     }
 
     fn verify_tls13_signature(
@@ -179,12 +199,14 @@ impl ServerCertVerifier for Recorder {
         cert: &CertificateDer,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(self.proven(rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            signed,
-            &self.schemes,
-        )))
+        Ok(
+            self.proven(rustls::crypto::verify_tls13_signature_with_raw_key(
+                message,
+                &public_key(cert)?,
+                signed,
+                &self.schemes,
+            )),
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -203,6 +225,13 @@ impl ServerCertVerifier for Recorder {
         });
         schemes
     }
+}
+
+/// The key of a certificate whose extensions the library may not know, which the proof of the key does not depend on.
+fn public_key(cert: &CertificateDer) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+    let cert = Certificate::from_der(cert);
+    let cert = cert.map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    Ok(cert.public_key.into())
 }
 
 /// The name to ask for: no SNI for addresses (RFC 6066, section 3).
@@ -326,9 +355,6 @@ fn alert_text(alert: AlertDescription) -> String {
     format!("{meaning} (alert {alert:?})")
 }
 
-/// What is said of signatures with algorithms that are refused.
-pub const UNSAFE: &str = "signed with an algorithm that is not safe";
-
 /// A TLS error in words; rustls' own text for some of them is a page of debug output.
 pub fn reason(error: &Error) -> String {
     match error {
@@ -338,7 +364,7 @@ pub fn reason(error: &Error) -> String {
         Error::InvalidCertificate(
             CertificateError::UnsupportedSignatureAlgorithmContext { .. }
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
-        ) => UNSAFE.to_owned(),
+        ) => "it is signed with an algorithm that koshu cannot check".to_owned(),
         Error::PeerIncompatible(_) => {
             "speaks TLS in a way that TLS 1.2 and 1.3 do not allow".to_owned()
         }

@@ -1,11 +1,11 @@
 //! What one shown chain is worth: its path, its ends, its strength, and what the list expects of it.
 
 use crate::check::cert::{Cert, ends};
-use crate::model::outcome::{Code, code};
+use crate::model::outcome::{Code, UNKNOWN, code};
 use crate::model::quantity;
 use crate::model::state::State;
 use crate::net::tls::{Peer, Version};
-use crate::net::trust::{self, Roots};
+use crate::net::trust::{self, Roots, Wrong};
 use crate::net::x509::{self, Certificate};
 use jiff::civil::Date;
 use std::time::SystemTime;
@@ -78,11 +78,11 @@ const LONGEST: [(Date, f64); 5] = [
 ];
 
 impl Cert {
-    /// Everything that is to say of one shown chain.
+    /// Everything that is to say of one shown chain, beside what is `wrong` with its trust, its dates and its name.
     pub fn weigh(
         &self,
         (peer, chain): (&Peer, &[Certificate]),
-        name: &str,
+        wrong: Vec<Wrong>,
         roots: &Roots,
         now: SystemTime,
     ) -> Vec<Found> {
@@ -91,9 +91,16 @@ impl Cert {
             all.push((code, self.grade(code, state), text));
         };
         let mut trusted = true;
-        for (code, text) in trust::judge(peer, chain, name, roots, now) {
-            trusted &= !matches!(code, "untrusted" | "self-signed" | "incomplete-chain");
-            find(code, State::Critical, text);
+        for (code, text) in wrong {
+            trusted &= !matches!(
+                code,
+                UNKNOWN | "untrusted" | "self-signed" | "incomplete-chain"
+            );
+            let state = match code {
+                UNKNOWN => State::Unknown,
+                _ => State::Critical,
+            };
+            find(code, state, text);
         }
         let path = trust::path(chain, roots);
         for certificate in path.iter().map(|it| &chain[*it]) {
@@ -125,7 +132,7 @@ impl Cert {
         let last = path.last().map(|it| &chain[*it]);
         if let Some(root) = last.and_then(|it| roots.named(&it.issuer_der)) {
             let left = (root.not_after - trust::seconds(now)) as f64;
-            if left < 365.0 * 86_400.0 && path.len() > 1 {
+            if (0.0..365.0 * 86_400.0).contains(&left) && path.len() > 1 {
                 find("root-expires", State::Ok, ends(&root, now));
             }
         }

@@ -4,6 +4,7 @@ use super::chain::Found;
 use super::{Cert, described, ends};
 use crate::check::Context;
 use crate::host::account::unreadable;
+use crate::host::wildcard;
 use crate::model::list::List;
 use crate::model::metric::Metric;
 use crate::model::outcome::{Outcome, UNKNOWN};
@@ -13,6 +14,7 @@ use crate::net::store::{Store, public_key};
 use crate::net::trust;
 use crate::net::x509::Certificate;
 use anyhow::{Context as _, anyhow};
+use rustls::pki_types::PrivateKeyDer;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -33,17 +35,21 @@ impl File {
     }
 }
 
-/// The most that is read of a file.
+/// The most that is read of a file; a longer one is refused.
 const MOST: u64 = 16 << 20;
 
 impl Cert {
-    /// Judges files alone.
+    /// Judges files alone; one that cannot be read does not hide the others.
     pub fn stored(&self, cx: &Context, files: &List<PathBuf>) -> anyhow::Result<Outcome> {
-        let mut all = Vec::new();
-        for path in expand(cx, files)? {
-            all.push(self.file(cx, path, self.key.as_deref())?);
-        }
+        let (paths, unread) = expand(cx, files)?;
+        let all: Vec<File> = paths
+            .into_iter()
+            .map(|it| self.file_or_why(cx, it, self.key.as_deref()))
+            .collect();
         let mut outcome = self.judge_files(&all, cx.now);
+        for line in unread {
+            outcome.find(UNKNOWN, State::Unknown, &line);
+        }
         for leaf in all.iter().filter_map(File::leaf).filter(|_| self.renewal) {
             self.preflight(cx, &mut outcome, leaf, None);
         }
@@ -55,20 +61,26 @@ impl Cert {
         let Some(file) = self.file.as_ref().and_then(|it| it.0.first()) else {
             return Ok(None);
         };
-        let path = cx.path(file);
-        let file = self
-            .file(cx, path.clone(), self.key.as_deref())
+        Ok(Some(self.file_or_why(
+            cx,
+            cx.path(file),
+            self.key.as_deref(),
+        )))
+    }
+
+    /// Reads one file, or keeps what hinders that as what is wrong with it.
+    pub fn file_or_why(&self, cx: &Context, path: PathBuf, key: Option<&Path>) -> File {
+        self.file(cx, path.clone(), key)
             .unwrap_or_else(|error| File {
                 path,
                 modified: cx.now,
                 certificates: Vec::new(),
                 wrong: vec![(UNKNOWN, State::Unknown, format!("{error:#}"))],
-            });
-        Ok(Some(file))
+            })
     }
 
     /// Reads one file, and compares the private keys in it and in `key` with its certificate.
-    pub fn file(&self, cx: &Context, path: PathBuf, key: Option<&Path>) -> anyhow::Result<File> {
+    fn file(&self, cx: &Context, path: PathBuf, key: Option<&Path>) -> anyhow::Result<File> {
         let mut file = File {
             modified: fs::metadata(&path)
                 .and_then(|it| it.modified())
@@ -92,13 +104,14 @@ impl Cert {
             .collect();
         if let Some(key) = key {
             let path = cx.path(key);
-            let name = path.display().to_string();
-            let bytes = read(&path)?.with_context(|| format!("{name} does not exist"))?;
-            let store = Store::read(&bytes, password.as_deref()).with_context(|| name.clone())?;
-            let first = store.keys.first();
-            let first =
-                first.with_context(|| format!("no private key in {name} that can be read"))?;
-            keys.push((format!("the private key {name}"), public_key(first)));
+            let name = format!("the private key {}", path.display());
+            match private(&path, password.as_deref()) {
+                Ok(key) => keys.push((name, public_key(&key))),
+                Err(error) => {
+                    let line = format!("{error:#}");
+                    file.wrong.push((UNKNOWN, State::Unknown, line));
+                }
+            }
         }
         for (name, key) in keys {
             let fits = |key: &Vec<u8>| store.certificates.iter().any(|it| it.public_key == *key);
@@ -109,6 +122,10 @@ impl Cert {
         }
         if store.certificates.is_empty() {
             return Err(anyhow!("no certificate in {shown}"));
+        }
+        for line in store.unread {
+            let line = format!("{shown}: {line}");
+            file.wrong.push((UNKNOWN, State::Unknown, line));
         }
         file.certificates = store.certificates;
         Ok(file)
@@ -172,8 +189,13 @@ impl Cert {
 /// When it cannot be read, with the user who could not.
 fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    let read = fs::File::open(path).and_then(|it| it.take(MOST).read_to_end(&mut bytes));
+    let read = fs::File::open(path).and_then(|it| it.take(MOST + 1).read_to_end(&mut bytes));
     match read {
+        Ok(_) if bytes.len() as u64 > MOST => Err(anyhow!(
+            "{} is longer than {} MiB, which no certificate file is",
+            path.display(),
+            MOST >> 20
+        )),
         Ok(_) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
@@ -183,22 +205,40 @@ fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The files of all patterns.
-fn expand(cx: &Context, files: &List<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
+/// The first private key in a file.
+///
+/// # Errors
+/// When there is none that can be read.
+fn private(path: &Path, password: Option<&str>) -> anyhow::Result<PrivateKeyDer<'static>> {
+    let name = path.display();
+    let bytes = read(path)?.with_context(|| format!("{name} does not exist"))?;
+    let store = Store::read(&bytes, password).with_context(|| name.to_string())?;
+    let first = store.keys.into_iter().next();
+    first.with_context(|| format!("no private key in {name} that can be read"))
+}
+
+/// The files of all patterns, and a line for each folder that could not be looked into.
+///
+/// # Errors
+/// When nothing fits a pattern.
+fn expand(cx: &Context, files: &List<PathBuf>) -> anyhow::Result<(Vec<PathBuf>, Vec<String>)> {
+    let (mut all, mut unread) = (Vec::new(), Vec::new());
     for file in &files.0 {
         let path = cx.path(file);
-        let pattern = path.to_string_lossy();
-        if !crate::model::name::is_pattern(&pattern) || path.exists() {
+        if !wildcard::is_pattern(&path) || path.exists() {
             all.push(path);
             continue;
         }
-        let before = all.len();
-        let found = glob::glob(&pattern).with_context(|| format!("pattern {pattern}"))?;
-        all.extend(found.flatten().filter(|it| it.is_file()));
-        if all.len() == before {
+        let found = wildcard::paths(&path);
+        // A link that leads nowhere stays: its certificate is missing.
+        let could_be = |it: &PathBuf| fs::metadata(it).map_or(true, |it| it.is_file());
+        let paths: Vec<PathBuf> = found.paths.into_iter().filter(could_be).collect();
+        if paths.is_empty() && found.unread.is_empty() {
             return Err(anyhow!("no file matches {}", Path::display(file)));
         }
+        all.extend(paths);
+        let lines = found.unread.iter();
+        unread.extend(lines.map(|(path, error)| unreadable(path, error).to_string()));
     }
-    Ok(all)
+    Ok((all, unread))
 }

@@ -31,6 +31,8 @@ pub struct Lineage {
     pub account: Option<String>,
     /// Why the client will not renew it.
     pub broken: Vec<String>,
+    /// Why what the client knows of it cannot be read.
+    pub unread: Option<String>,
     pub renews: Renews,
 }
 
@@ -93,7 +95,8 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(folder, &error)),
     };
-    let mut all: Vec<PathBuf> = read.flatten().map(|it| it.path()).collect();
+    let all: io::Result<Vec<PathBuf>> = read.map(|it| Ok(it?.path())).collect();
+    let mut all = all.map_err(|it| unreadable(folder, &it))?;
     all.sort();
     Ok(all)
 }
@@ -130,7 +133,18 @@ fn certbot(folder: &Path) -> anyhow::Result<Vec<Lineage>> {
     let mut all = Vec::new();
     let confs = entries(&folder.join("renewal"))?;
     for conf in confs.iter().filter(|it| has_extension(it, "conf")) {
-        all.push(certbot_lineage(folder, conf)?);
+        // What cannot be read of one does not hide the others, nor its certificate.
+        all.push(certbot_lineage(folder, conf).unwrap_or_else(|error| {
+            let live = folder
+                .join("live")
+                .join(conf.file_stem().unwrap_or_default());
+            Lineage {
+                name: stem(conf),
+                chain: live.join("fullchain.pem"),
+                unread: Some(format!("{error:#}")),
+                ..Lineage::default()
+            }
+        }));
     }
     // Only root may look into `live`; what its files say is told by who may.
     for live in entries(&folder.join("live")).unwrap_or_default() {
@@ -198,6 +212,7 @@ fn certbot_lineage(folder: &Path, conf: &Path) -> anyhow::Result<Lineage> {
         },
         account,
         broken,
+        unread: None,
         renews: match days {
             Some(days) => Renews::Left(days * DAY),
             None if version >= 4 => Renews::Third,
@@ -241,16 +256,26 @@ fn acme_sh(folder: &Path) -> anyhow::Result<Vec<Lineage>> {
         let folder_name = place.file_name().unwrap_or_default().to_string_lossy();
         let name = folder_name.trim_end_matches("_ecc").to_owned();
         let conf = place.join(format!("{name}.conf"));
-        if !conf.exists() {
-            continue;
-        }
-        let text = text(&conf)?;
+        let chain = place.join("fullchain.cer");
+        let mut lineage = Lineage {
+            key: Some(place.join(format!("{name}.key"))),
+            name: folder_name.clone().into_owned(),
+            ..Lineage::default()
+        };
+        let text = match text(&conf) {
+            Ok(text) => text,
+            Err(_) if !conf.exists() && !chain.exists() => continue,
+            Err(error) => {
+                lineage.unread = Some(format!("{error:#}"));
+                all.push(Lineage { chain, ..lineage });
+                continue;
+            }
+        };
         let keys = assignments(&text);
         let way = keys.get("Le_Webroot").copied().unwrap_or_default();
         let next = keys.get("Le_NextRenewTime").and_then(|it| it.parse().ok());
         all.push(Lineage {
-            chain: place.join("fullchain.cer"),
-            key: Some(place.join(format!("{name}.key"))),
+            chain,
             server: keys.get("Le_API").map(|it| (*it).to_owned()),
             challenge: match way {
                 "" => None,
@@ -259,8 +284,7 @@ fn acme_sh(folder: &Path) -> anyhow::Result<Vec<Lineage>> {
                 _ => Some(Challenge::Http01),
             },
             renews: next.map_or(Renews::Unknown, Renews::At),
-            name: folder_name.into_owned(),
-            ..Lineage::default()
+            ..lineage
         });
     }
     Ok(all)

@@ -4,7 +4,7 @@ use super::lineage::Lineage;
 use super::{Cert, date};
 use crate::check::caa::{self, Caa, Issuer};
 use crate::check::{self, Context};
-use crate::model::outcome::{Code, Outcome, code};
+use crate::model::outcome::{Code, Outcome, UNKNOWN, code};
 use crate::model::quantity;
 use crate::model::state::State;
 use crate::model::text;
@@ -143,6 +143,9 @@ type Trouble = (State, String);
 pub fn behind(outcome: &mut Outcome, lineage: &Lineage, leaf: Option<&Certificate>, now: i64) {
     for line in &lineage.broken {
         outcome.find("renewal-broken", State::Warning, line);
+    }
+    if let Some(line) = &lineage.unread {
+        outcome.find(UNKNOWN, State::Unknown, line);
     }
     let late = leaf.and_then(|it| lineage.renews(it)).map(|it| now - it);
     if let Some(late) = late.filter(|it| *it > TIMER) {

@@ -101,7 +101,8 @@ impl Cert {
         let mut faults: Vec<(Found, Vec<SocketAddr>)> = Vec::new();
         for site in &mut sites {
             for shown in &site.shown {
-                let all = self.weigh((&shown.peer, &shown.chain), name, &roots, cx.now);
+                let wrong = cx.judge(&shown.peer, &shown.chain, name, &roots);
+                let all = self.weigh((&shown.peer, &shown.chain), wrong, &roots, cx.now);
                 for found in all {
                     site.codes.push(found.0);
                     match faults.iter_mut().find(|it| it.0 == found) {
