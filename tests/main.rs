@@ -25,7 +25,6 @@ mod places;
 mod running;
 mod secrets;
 mod triage;
-mod trust;
 
 // What each type promises.
 mod answers;
@@ -45,6 +44,8 @@ mod remembering;
 mod renewal;
 mod stores;
 mod tcp;
+mod tls;
+mod trust;
 mod walk;
 mod zones;
 

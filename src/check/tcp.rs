@@ -9,6 +9,7 @@ use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::model::text;
 use crate::net::dial::{Conn, dial};
+use crate::net::hello;
 use crate::net::tls::Offer;
 use crate::net::{self, Family, Fault};
 use serde::Deserialize;
@@ -102,9 +103,13 @@ impl Tcp {
             false => Conn::Plain(dialled.stream),
             true => {
                 let host = net::without_zone(host);
-                let (stream, peer) =
-                    net::tls::handshake(dialled.stream, host, &who, &Offer::default())
-                        .map_err(|(fault, _)| fault)?;
+                let shaken = net::tls::handshake(dialled.stream, host, &who, &Offer::default());
+                let (stream, peer) = shaken.map_err(|failed| match failed.is_strange {
+                    false => failed.fault,
+                    true => hello::explain(failed.fault, host, &who, || {
+                        dial(&[dialled.peer], cx.deadline).map(|it| it.stream)
+                    }),
+                })?;
                 if self.verify != Some(false) {
                     cx.accept(&peer, host, self.ca.as_deref())?;
                 }

@@ -4,6 +4,7 @@
 
 use crate::model::text;
 use crate::net::dial::{Conn, Stream, dial, dial_unix};
+use crate::net::hello;
 use crate::net::lenient::{End, Head, Reader, Wrong};
 use crate::net::tls::{Offer, Peer, Secured};
 use crate::net::{self, Family, Fault};
@@ -406,15 +407,41 @@ fn is_secure(uri: &Uri) -> bool {
     uri.scheme() == Some(&http::uri::Scheme::HTTPS)
 }
 
+/// The URL's host, an IPv6 address without its brackets.
+fn name_of(uri: &Uri) -> &str {
+    let name = uri.host().unwrap_or_default();
+    name.trim_start_matches('[').trim_end_matches(']')
+}
+
 impl Dialler {
     fn open(&self, uri: &Uri) -> Result<Conn, Fault> {
-        let Reach {
-            way, sni, offer, ..
-        } = &self.reach;
-        let secure = is_secure(uri);
-        let name = uri.host().unwrap_or_default();
-        let name = name.trim_start_matches('[').trim_end_matches(']');
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let stream = self.to_server(uri)?;
+        if !is_secure(uri) {
+            return Ok(Conn::Plain(stream));
+        }
+        let Reach { sni, offer, .. } = &self.reach;
+        let who = lock(&self.trace).who.clone();
+        let name = sni.as_deref().unwrap_or(name_of(uri));
+        let start = Instant::now();
+        let shaken = net::tls::handshake(stream, name, &who, offer);
+        let (stream, peer): (Secured, Peer) = shaken.map_err(|failed| match failed.is_strange {
+            false => failed.fault,
+            true => hello::explain(failed.fault, name, &who, || self.to_server(uri)),
+        })?;
+        (self.reach.judge)(&peer, name)?;
+        let mut trace = lock(&self.trace);
+        trace.phases.tls = Some(start.elapsed());
+        trace.peer = Some(peer);
+        Ok(Conn::Tls(Box::new(stream)))
+    }
+
+    /// A connection on which the server of a URL listens, past what stands in between.
+    fn to_server(&self, uri: &Uri) -> Result<Stream, Fault> {
+        let Reach { way, .. } = &self.reach;
+        let name = name_of(uri);
+        let port = uri
+            .port_u16()
+            .unwrap_or(if is_secure(uri) { 443 } else { 80 });
         let mut stream = match way {
             Way::Direct => self.dial(name, port)?,
             Way::Address(host, at) => self.dial(host, at.unwrap_or(port))?,
@@ -433,21 +460,10 @@ impl Dialler {
             let sent = stream.write_all(line.as_bytes());
             sent.map_err(|it| net::fault(&it, &who, "sending the PROXY line"))?;
         }
-        if !secure {
-            return Ok(Conn::Plain(stream));
-        }
-        if let Way::Proxy(proxy) = way {
+        if let (true, Way::Proxy(proxy)) = (is_secure(uri), way) {
             tunnel(&mut stream, proxy, uri, port, &who)?;
         }
-        let name = sni.as_deref().unwrap_or(name);
-        let start = Instant::now();
-        let shaken = net::tls::handshake(stream, name, &who, offer);
-        let (stream, peer): (Secured, Peer) = shaken.map_err(|(fault, _)| fault)?;
-        (self.reach.judge)(&peer, name)?;
-        let mut trace = lock(&self.trace);
-        trace.phases.tls = Some(start.elapsed());
-        trace.peer = Some(peer);
-        Ok(Conn::Tls(Box::new(stream)))
+        Ok(stream)
     }
 
     fn dial(&self, host: &str, port: u16) -> Result<Stream, Fault> {

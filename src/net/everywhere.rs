@@ -110,7 +110,10 @@ impl<T: Send> Everywhere<T> {
             };
             match fault {
                 // What this machine lacks is no fault of theirs.
-                Fault::Me(_) => outcome.find(UNKNOWN, State::Unknown, &line),
+                Fault::Me(_) => {
+                    let code = fault.code().unwrap_or(UNKNOWN);
+                    outcome.find(code, State::Unknown, &line);
+                }
                 _ => outcome.find("addresses-down", State::Warning, &line),
             }
         }

@@ -63,7 +63,20 @@ pub const CODES: &[Code] = &[
         "CRITICAL",
         "What answers does not speak TLS: wrong port, or TLS was switched off.",
     ),
+    code(
+        "protocol",
+        "CRITICAL",
+        "What the peer sends contradicts itself, or is another protocol than was asked for: wrong port or wrong service.",
+    ),
+    code(
+        TOO_OLD,
+        "UNKNOWN",
+        "The peer speaks a TLS that is too old for koshu, or with parameters that it does not have: what is behind it was not seen. Renew the peer; `legacy = true` of http and tcp asks the host's openssl instead.",
+    ),
 ];
+
+/// The code of a peer whose TLS is too old for this program.
+pub const TOO_OLD: &str = "tls-too-old";
 
 /// Why something on the network did not work.
 #[derive(Debug)]
@@ -76,11 +89,41 @@ pub enum Fault {
     Me(anyhow::Error),
 }
 
+/// Something that is missing here and has a code of its own.
+#[derive(Debug)]
+struct Lack {
+    code: &'static str,
+    text: String,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Lack {}
+
 impl Fault {
     pub fn world(code: &'static str, text: impl Into<String>) -> Fault {
         Fault::World {
             code,
             text: text.into(),
+        }
+    }
+
+    /// A fault of ours that has one of [`CODES`].
+    pub fn lack(code: &'static str, text: impl Into<String>) -> Fault {
+        let text = text.into();
+        Fault::Me(Lack { code, text }.into())
+    }
+
+    /// Its code, where it has one of its own.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Fault::Late(_) => None,
+            Fault::World { code, .. } => Some(code),
+            Fault::Me(error) => error.downcast_ref().map(|it: &Lack| it.code),
         }
     }
 
@@ -92,7 +135,10 @@ impl Fault {
         match self {
             Fault::Late(seen) => Ok(Outcome::late(&seen)),
             Fault::World { code, text } => Ok(Outcome::of(code, State::Critical, &text)),
-            Fault::Me(error) => Err(error),
+            Fault::Me(error) => match error.downcast_ref() {
+                Some(Lack { code, text }) => Ok(Outcome::of(code, State::Unknown, text)),
+                None => Err(error),
+            },
         }
     }
 }

@@ -26,18 +26,11 @@ pub enum Starttls {
 }
 
 /// The findings of these dialogues.
-pub const CODES: &[Code] = &[
-    code(
-        "no-starttls",
-        "CRITICAL",
-        "The server does not offer STARTTLS, or refuses it: TLS was switched off, or something in between strips it.",
-    ),
-    code(
-        "protocol",
-        "CRITICAL",
-        "The server does not speak the protocol that `starttls` names: wrong port or wrong service.",
-    ),
-];
+pub const CODES: &[Code] = &[code(
+    "no-starttls",
+    "CRITICAL",
+    "The server does not offer STARTTLS, or refuses it: TLS was switched off, or something in between strips it.",
+)];
 
 /// The most that a server may say before TLS begins.
 const MOST: usize = 64 << 10;

@@ -13,7 +13,8 @@ use rustls::pki_types::{
 };
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
-    Error, PeerIncompatible, SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    Error, InvalidMessage, PeerIncompatible, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
 };
 use serde::Deserialize;
 use std::fmt;
@@ -244,27 +245,71 @@ pub fn server_name(host: &str) -> anyhow::Result<ServerName<'static>> {
     ServerName::try_from(host).map_err(|_| anyhow!("\"{shown}\" cannot be asked for in TLS"))
 }
 
+/// Why a handshake failed.
+pub struct Failed {
+    pub fault: Fault,
+    /// What the peer showed before, if it showed anything.
+    pub peer: Option<Peer>,
+    /// Whether the peer may speak a TLS that is too old, or has parameters that the library does not.
+    pub is_strange: bool,
+}
+
+/// Whether an error can come of a peer that has no version or parameters in common with the library. Other alerts say what else is wrong.
+fn is_strange(error: &io::Error) -> bool {
+    use AlertDescription as Alert;
+    let cause = error.get_ref().and_then(|it| it.downcast_ref::<Error>());
+    match cause {
+        Some(Error::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::ProtocolVersion
+                | Alert::HandshakeFailure
+                | Alert::InsufficientSecurity
+                | Alert::IllegalParameter
+                | Alert::DecodeError
+                | Alert::UnexpectedMessage
+                | Alert::InternalError
+                | Alert::UnsupportedExtension
+                | Alert::InappropriateFallback
+                | Alert::NoCertificate
+                | Alert::BadRecordMac
+                | Alert::CloseNotify
+        ),
+        Some(Error::PeerIncompatible(_) | Error::PeerMisbehaved(_)) => true,
+        Some(_) => false,
+        None => matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+        ),
+    }
+}
+
 /// A connection after the handshake.
 pub type Secured = StreamOwned<ClientConnection, Stream>;
 
 /// Makes the handshake and records the chain; nothing is judged and nothing is sent after it.
 ///
 /// # Errors
-/// With what the peer showed before it failed, if it showed anything.
+/// As [`Failed`] says.
 pub fn handshake(
     mut stream: Stream,
     name: &str,
     who: &str,
     offer: &Offer,
-) -> Result<(Secured, Peer), (Fault, Option<Peer>)> {
+) -> Result<(Secured, Peer), Failed> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let recorder = Arc::new(Recorder {
         schemes: provider.signature_verification_algorithms,
         keys: offer.keys,
         seen: Mutex::default(),
     });
-    let mut conn = connection(provider, recorder.clone(), name, offer)
-        .map_err(|error| (Fault::Me(error), None))?;
+    let mut conn = connection(provider, recorder.clone(), name, offer).map_err(|error| Failed {
+        fault: Fault::Me(error),
+        peer: None,
+        is_strange: false,
+    })?;
     let peer = |conn: &ClientConnection| {
         let seen = recorder.seen();
         Peer {
@@ -285,8 +330,11 @@ pub fn handshake(
     while conn.is_handshaking() {
         if let Err(error) = conn.complete_io(&mut stream) {
             let seen = peer(&conn);
-            let fault = fault(&error, who, "in the TLS handshake");
-            return Err((fault, (!seen.chain.is_empty()).then_some(seen)));
+            return Err(Failed {
+                fault: fault(&error, who, "in the TLS handshake"),
+                is_strange: seen.chain.is_empty() && is_strange(&error),
+                peer: (!seen.chain.is_empty()).then_some(seen),
+            });
         }
     }
     let peer = peer(&conn);
@@ -332,7 +380,16 @@ pub fn told(error: &io::Error, who: &str) -> Option<Fault> {
         Error::AlertReceived(alert) => {
             Fault::world("tls-alert", format!("{who} {}", alert_text(*alert)))
         }
-        Error::InvalidMessage(_) => Fault::world("not-tls", format!("{who} does not speak TLS")),
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::InvalidEmptyPayload
+            | InvalidMessage::MessageTooLarge,
+        ) => Fault::world("not-tls", format!("{who} does not speak TLS")),
+        Error::InvalidMessage(_) => Fault::world(
+            "protocol",
+            format!("{who} sends messages of TLS that contradict themselves"),
+        ),
         other => Fault::world("tls-alert", format!("{who}: {}", reason(other))),
     })
 }

@@ -17,7 +17,7 @@ use crate::net::tls::{self, Offer, Peer};
 use crate::net::trust;
 use crate::net::x509::Certificate;
 use crate::net::{self, Fault};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What one address showed.
@@ -399,9 +399,13 @@ fn handshake(address: SocketAddr, ask: &Ask, keys: tls::Keys) -> Result<Shown, F
         keys,
         ..Offer::default()
     };
-    let fault = match tls::handshake(connect(address, ask)?, ask.name, &who, &offer) {
-        Ok((_, peer)) | Err((_, Some(peer))) => return shown(peer, &who),
-        Err((fault, None)) => fault,
+    let failed = match tls::handshake(connect(address, ask)?, ask.name, &who, &offer) {
+        Ok((_, peer)) => return shown(peer, &who),
+        Err(failed) => failed,
+    };
+    let fault = match failed.peer {
+        Some(peer) => return shown(peer, &who),
+        None => failed.fault,
     };
     let old = matches!(
         &fault,
@@ -410,23 +414,31 @@ fn handshake(address: SocketAddr, ask: &Ask, keys: tls::Keys) -> Result<Shown, F
             ..
         }
     );
-    let sni = ask.name.parse::<IpAddr>().is_err().then_some(ask.name);
     for hello in HELLOS.iter().filter(|_| old && keys != tls::Keys::Ecdsa) {
         let read = connect(address, ask)
-            .and_then(|mut stream| hello::read(&mut stream, *hello, sni, &who));
-        if let Ok(read) = read
-            && !read.chain.is_empty()
-        {
-            let peer = Peer {
-                chain: read.chain,
-                version: hello::version_name(read.version),
-                unproven: Some("it was read in the clear".to_owned()),
-                plain: true,
-            };
-            return shown(peer, &who);
+            .and_then(|mut stream| hello::read(&mut stream, *hello, hello::sni(ask.name), &who));
+        match read {
+            Ok(read) if !read.chain.is_empty() => {
+                let peer = Peer {
+                    chain: read.chain,
+                    version: hello::version_name(read.spoken.version),
+                    unproven: Some("it was read in the clear".to_owned()),
+                    plain: true,
+                };
+                return shown(peer, &who);
+            }
+            Err(
+                torn @ Fault::World {
+                    code: "protocol", ..
+                },
+            ) => return Err(torn),
+            _ => (),
         }
     }
-    Err(fault)
+    Err(match failed.is_strange && keys == tls::Keys::Any {
+        true => hello::explain(fault, ask.name, &who, || connect(address, ask)),
+        false => fault,
+    })
 }
 
 fn connect(address: SocketAddr, ask: &Ask) -> Result<Stream, Fault> {

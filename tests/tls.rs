@@ -1,0 +1,214 @@
+//! `http`, `tcp` and `cert` with servers whose TLS is old, odd or broken.
+
+use crate::engine;
+use crate::koshu::{Said, koshu};
+use crate::lab::{GOOD, Lab, Wish, lab};
+use crate::server;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+
+/// A lab with an RSA certificate, for suites that need one.
+fn with_rsa() -> Option<Lab> {
+    let lab = lab()?;
+    lab.issue(&Wish {
+        name: "old",
+        key: "rsa:2048",
+        ..GOOD
+    });
+    Some(lab)
+}
+
+/// The same server, asked as a page and as a port.
+fn both(lab: &Lab, address: SocketAddr, words: &[&str]) -> [Said; 2] {
+    let ca = format!("ca={}", lab.at("root.pem"));
+    let [url, host] = [format!("https://{address}/"), address.to_string()];
+    let json = ["--format", "json"];
+    [
+        koshu(&[&["http", &url, &ca], words, &json].concat()),
+        koshu(&[&["tcp", &host, "tls=true", &ca], words, &json].concat()),
+    ]
+}
+
+#[test]
+fn servers_that_speak_only_old_tls_are_unknown_with_version_and_suite() {
+    let Some(lab) = with_rsa() else { return };
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"],
+            "TLS 1.2 with TLS_RSA_WITH_AES_128_CBC_SHA",
+        ),
+        (
+            &["-tls1_2", "-cipher", "AES256-GCM-SHA384"],
+            "TLS 1.2 with TLS_RSA_WITH_AES_256_GCM_SHA384",
+        ),
+        (
+            &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256"],
+            "TLS 1.2 with TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+        ),
+        (
+            &["-tls1_2", "-cipher", "DHE-RSA-AES256-GCM-SHA384"],
+            "TLS 1.2 with TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+        ),
+        (
+            &["-tls1_2", "-cipher", "DHE-RSA-CAMELLIA128-SHA"],
+            "TLS 1.2 with TLS_DHE_RSA_WITH_CAMELLIA_128_CBC_SHA",
+        ),
+        (
+            &["-tls1_2", "-cipher", "AES128-CCM8"],
+            "TLS 1.2 with TLS_RSA_WITH_AES_128_CCM_8",
+        ),
+        (
+            &["-tls1", "-cipher", "ALL:@SECLEVEL=0"],
+            "TLS 1.0 with TLS_",
+        ),
+        (
+            &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+            "TLS 1.1 with TLS_",
+        ),
+        (
+            &["-tls1_2", "-groups", "P-521", "-cipher", "ECDHE"],
+            "TLS 1.2 with TLS_ECDHE_RSA",
+        ),
+        (&["-tls1_3", "-groups", "P-521"], "TLS 1.3 with TLS13_"),
+    ];
+    for (words, spoken) in cases {
+        let (_running, address) = lab.serve("old", words);
+        for said in both(&lab, address, &[]) {
+            assert_eq!(said.codes(), ["tls-too-old"], "{words:?}: {}", said.out);
+            assert_eq!(said.json()["state"], 3, "{words:?}: {}", said.out);
+            said.has(spoken);
+        }
+    }
+}
+
+#[test]
+fn a_key_on_p_521_is_too_much_for_us_and_no_fault_of_the_server() {
+    let Some(lab) = lab() else { return };
+    let [key, cert] = ["big.key", "big.pem"].map(|it| lab.at(it));
+    engine::openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-521",
+        "-nodes",
+        "-subj",
+        "/CN=big",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        &key,
+        "-out",
+        &cert,
+    ]);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (_running, address) = engine::s_server(&["-cert", &cert, "-key", &key, version]);
+        for said in both(&lab, address, &[]) {
+            assert_eq!(said.codes(), ["tls-too-old"], "{version}: {}", said.out);
+            said.has("with parameters that koshu does not have");
+        }
+        let host = address.to_string();
+        let said = koshu(&["cert", &host, &format!("ca={cert}"), "--format", "json"]);
+        match version {
+            // Up to TLS 1.2 the certificate is read in the clear.
+            "-tls1_2" => {
+                assert_eq!(said.codes(), ["old-tls"], "{}", said.out);
+                said.has("EC 521");
+            }
+            _ => assert_eq!(said.codes(), ["tls-too-old"], "{}", said.out),
+        }
+    }
+}
+
+#[test]
+fn a_server_that_refuses_for_another_reason_stays_critical() {
+    let Some(lab) = lab() else { return };
+    lab.issue(&GOOD);
+    for words in [
+        &["-Verify", "1", "-verify_return_error", "-tls1_2"][..],
+        &["-Verify", "1", "-verify_return_error"],
+    ] {
+        let (_running, address) = lab.serve("good", words);
+        let [page, _] = both(&lab, address, &[]);
+        assert_eq!(page.codes(), ["tls-alert"], "{}", page.out);
+        assert_eq!(page.json()["state"], 2, "{}", page.out);
+    }
+    // One that says no to every hello, and one that hangs up on each.
+    for bytes in [&[21, 3, 3, 0, 2, 2, 40][..], &[]] {
+        let address = server::serve(move |mut stream| {
+            let _ = stream.read(&mut [0; 2048]);
+            let _ = stream.write_all(bytes);
+        });
+        for said in both(&lab, address, &[]) {
+            assert_eq!(said.json()["state"], 2, "{}", said.out);
+        }
+    }
+}
+
+/// A way to a server on which `first` is said before everything else.
+fn speaking_first(server: SocketAddr, first: &'static [u8]) -> SocketAddr {
+    server::serve(move |mut client| {
+        let Ok(mut server) = TcpStream::connect(server) else {
+            return;
+        };
+        let (mut from, mut to) = (
+            client.try_clone().expect("a socket"),
+            server.try_clone().expect("a socket"),
+        );
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let _ = client.write_all(first);
+        let _ = std::io::copy(&mut server, &mut client);
+    })
+}
+
+#[test]
+fn a_warning_before_the_server_hello_is_no_error() {
+    let Some(lab) = with_rsa() else { return };
+    // unrecognized_name as a warning (RFC 6066, section 3).
+    const WARNING: &[u8] = &[21, 3, 1, 0, 2, 1, 112];
+    let (_running, address) = lab.serve("old", &["-tls1_2"]);
+    let warned = speaking_first(address, WARNING);
+    for said in both(&lab, warned, &[]) {
+        assert_eq!(said.codes(), Vec::<String>::new(), "{}", said.out);
+    }
+    assert_eq!(
+        lab.check(warned, &["--format", "json"]).codes(),
+        Vec::<String>::new()
+    );
+    let (_running, address) = lab.serve("old", &["-tls1_2", "-cipher", "AES128-SHA"]);
+    let warned = speaking_first(address, WARNING);
+    for said in both(&lab, warned, &[]) {
+        assert_eq!(said.codes(), ["tls-too-old"], "{}", said.out);
+    }
+    let said = lab.check(warned, &["--format", "json"]);
+    assert_eq!(said.codes(), ["old-tls"], "{}", said.out);
+}
+
+#[test]
+fn certificate_lists_whose_lengths_contradict_each_other_are_a_broken_protocol() {
+    let Some(lab) = lab() else { return };
+    for suite in [0x35u8, 0x2f] {
+        for version in [1, 3] {
+            let address = server::serve(move |mut stream| {
+                let _ = stream.read(&mut [0; 4096]);
+                let mut hello = vec![2, 0, 0, 38, 3, version];
+                hello.extend([7; 32]);
+                hello.extend([0, 0, suite, 0]);
+                // A list of 5 bytes that says it has one certificate of 9.
+                let list = [11, 0, 0, 8, 0, 0, 5, 0, 0, 9, 1, 2];
+                let length = (hello.len() + list.len()) as u8;
+                let _ = stream.write_all(&[22, 3, version, 0, length]);
+                let _ = stream.write_all(&[&hello[..], &list].concat());
+                let _ = stream.read(&mut [0; 4096]);
+            });
+            let said = lab.check(address, &["--format", "json"]);
+            assert_eq!(said.codes(), ["protocol"], "{}", said.out);
+            assert_eq!(said.json()["state"], 2);
+        }
+    }
+}
