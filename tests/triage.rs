@@ -74,6 +74,56 @@ fn redundancy_that_is_lost_is_told_apart_from_a_service_that_is_down() {
     fine.run(&["w3"]).is("CRITICAL");
 }
 
+/// All formats.
+const FORMATS: [&str; 12] = [
+    "nagios",
+    "human",
+    "json",
+    "jsonl",
+    "prometheus",
+    "checkmk",
+    "pandora",
+    "nsca",
+    "zabbix",
+    "xymon",
+    "junit",
+    "tap",
+];
+
+/// A check that says this with this exit code.
+fn plugin(name: &str, code: u8, text: &str) -> String {
+    format!(
+        "[[check]]\nname = '{name}'\ntype = 'plugin'\ncommand = ['sh', '-c', 'echo {text}; exit {code}']\n"
+    )
+}
+
+#[test]
+fn a_members_warning_is_not_hidden_by_its_group() {
+    let text = plugin("web1", 0, "fine")
+        + &plugin("web2", 0, "fine")
+        + &plugin("web3", 1, "9 days left")
+        + "[[group]]\nname = 'tier'\nmembers = ['web*']\nup = '2,1'\n";
+    let flat = Lists::new(&text);
+    let said = flat.run(&[]);
+    assert_eq!(
+        said.is("WARNING"),
+        "tier: 3 of 3 up, WARNING: web3 (9 days left)"
+    );
+    said.has("  WARNING - web3: 9 days left");
+    let nested = Lists::new(&(text + "[[group]]\nname = 'all'\nmembers = ['tier']\n"));
+    assert!(nested.run(&[]).is("WARNING").contains("web3"));
+    for format in FORMATS {
+        let said = nested.run(&["--format", format]);
+        let named = said.out.contains("web3");
+        assert!(named, "{format}: {}", said.out);
+    }
+    let found = flat.run(&["--format", "json"]).json();
+    assert_eq!(found["checks"][3]["findings"][0]["code"], "member-not-ok");
+    let explained = koshu(&["explain", "member-not-ok"]);
+    explained.has("WARNING").has("types    group");
+    assert!(!explained.out.contains("grade ="), "{}", explained.out);
+}
+
 #[test]
 fn a_ceiling_wakes_nobody() {
     let list = list(

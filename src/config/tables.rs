@@ -23,7 +23,7 @@ pub struct Group {
     pub members: Vec<String>,
     /// Limits of how many members are up, or what part of them in %. Default: `"100%,1"`, WARNING when one is down and CRITICAL when all are.
     pub up: Option<Limits<Up>>,
-    /// The worst state of a member that still counts as up. Default: `"warning"`.
+    /// The worst state of a member that still counts as up. One that is not OK makes its group WARNING all the same, unless its own `at_most` is `"ok"`. Default: `"warning"`.
     pub counts: Option<State>,
     /// Words to select groups by.
     pub tags: Option<Vec<String>>,

@@ -77,7 +77,7 @@ pub fn body(report: &Report, room: usize) -> Vec<String> {
     let single = report.entries.len() == 1;
     let bad: Vec<&Entry> = report
         .worst_first()
-        .filter(|it| single || it.state() != State::Ok || it.is_tolerated())
+        .filter(|it| single || it.is_shown())
         .collect();
     let full: Vec<Vec<String>> = bad.iter().map(|it| lines(it, single, usize::MAX)).collect();
     if size(&full) <= room {

@@ -8,7 +8,9 @@ use crate::deliver;
 use crate::export::{ENGINES, Engine};
 use crate::model::name;
 use crate::model::outcome::{Code, LATE};
+use crate::model::report::GROUP;
 use crate::plan::Plan;
+use crate::triage;
 use serde_json::Value;
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
@@ -119,8 +121,10 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
         .iter()
         .flat_map(|kind| kind.codes().map(move |code| (kind.name, code)));
     let of_koshu = deliver::CODES.iter().map(|code| (deliver::NAME, code));
+    let of_groups = triage::CODES.iter().map(|code| (GROUP, code));
     let findings: Vec<(&str, &Code)> = of_types
         .chain(of_koshu)
+        .chain(of_groups)
         .filter(|(_, code)| code.code == topic)
         .collect();
     if topic == LATE {
@@ -129,7 +133,8 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
     if findings.is_empty() {
         let engines = ENGINES.iter().map(|it| it.name);
         let types = TYPES.iter().map(|it| it.name).chain(engines);
-        let codes = TYPES.iter().flat_map(|it| it.codes()).map(|it| it.code);
+        let codes = TYPES.iter().flat_map(|it| it.codes()).chain(triage::CODES);
+        let codes = codes.map(|it| it.code);
         let near = name::nearest(topic, types.chain(codes));
         let near = near.map_or(String::new(), |it| format!(", did you mean `{it}`?"));
         return Err(format!(
@@ -153,7 +158,9 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
             code.state
         );
     }
-    if deliver::CODES.iter().any(|it| it.code == topic) {
+    // Only findings of checks can be graded.
+    let not_gradable = deliver::CODES.iter().chain(triage::CODES);
+    if not_gradable.into_iter().any(|it| it.code == topic) {
         return Ok(text);
     }
     let other = match findings.iter().any(|it| it.1.state.starts_with("WARNING")) {

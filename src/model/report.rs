@@ -28,6 +28,9 @@ pub struct Ran {
 /// The type of what koshu says of itself, which is no check.
 pub const KOSHU: &str = "koshu";
 
+/// The type of checks that are judged together.
+pub const GROUP: &str = "group";
+
 /// One check's outcome with its name and what a person needs to act on it.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -81,6 +84,13 @@ impl Entry {
     /// Whether it fails, but nobody need act on it now.
     pub fn is_tolerated(&self) -> bool {
         self.state == State::Ok && self.outcome.state() != State::Ok
+    }
+
+    /// Whether a person should see more of it than that it is counted: it fails, or some of it does.
+    pub fn is_shown(&self) -> bool {
+        // What a group says below its line is which of its members are not OK.
+        let has_bad_member = self.kind == GROUP && !self.outcome.lines().is_empty();
+        self.state != State::Ok || self.is_tolerated() || has_bad_member
     }
 
     /// Its one line, with what triage says of it.

@@ -1,17 +1,37 @@
 //! Checks that are judged together: how many of them are up.
 
 use crate::model::metric::Metric;
-use crate::model::outcome::Outcome;
+use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity::Unit;
-use crate::model::report::{Entry, Part};
+use crate::model::report::{Entry, GROUP, Part};
 use crate::model::state::State;
 use crate::plan::{Group, Plan};
-use crate::triage::{cause, longest};
+use crate::triage::{at_most, cause, longest};
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// The type that a group's entry has.
-const KIND: &str = "group";
+const REDUNDANCY_LOST: &str = "redundancy-lost";
+const DOWN: &str = "down";
+const MEMBER_NOT_OK: &str = "member-not-ok";
+
+/// What is found of groups.
+pub const CODES: &[Code] = &[
+    code(
+        REDUNDANCY_LOST,
+        "WARNING",
+        "Fewer members of a group are up than its `up` wants for WARNING: the service works, but the next failure may end it. The line names those that are down.",
+    ),
+    code(
+        DOWN,
+        "CRITICAL",
+        "Fewer members of a group are up than its `up` wants for CRITICAL: what they do together is not done. The line names those that are down.",
+    ),
+    code(
+        MEMBER_NOT_OK,
+        "WARNING",
+        "Enough members of a group are up, but one that counts as up is not OK: judging together never hides that. See to the member that is named; where it shall wake nobody, give it `at_most = \"ok\"`.",
+    ),
+];
 
 /// Only the groups of which all members are run; of the others, each member counts by itself.
 pub fn whole(mut plan: Plan) -> Plan {
@@ -32,7 +52,7 @@ pub fn entry(group: &Group) -> Entry {
     Entry {
         name: group.name.clone(),
         label: group.label.clone(),
-        kind: KIND,
+        kind: GROUP,
         usual_metrics: &[("up", Unit::None)],
         state: State::Ok,
         part: Part::Own,
@@ -50,8 +70,15 @@ pub fn entry(group: &Group) -> Entry {
 }
 
 /// Judges a group when all its members have been. A member that is blocked is neither up nor down: where it
-/// would decide, the group is blocked as well.
-pub fn judge(entries: &mut [Entry], number: usize, group: &Group, members: &[usize]) {
+/// would decide, the group is blocked as well. A member that is up and not OK, whatever its own ceiling leaves of
+/// that, makes the group at least WARNING.
+pub fn judge(
+    entries: &mut [Entry],
+    number: usize,
+    group: &Group,
+    members: &[usize],
+    ceilings: &[Option<State>],
+) {
     let is_up = |it: &&usize| {
         let entry = &entries[**it];
         entry.state.badness() <= group.least.badness()
@@ -59,10 +86,11 @@ pub fn judge(entries: &mut [Entry], number: usize, group: &Group, members: &[usi
     let is_blocked = |it: &&usize| matches!(entries[**it].part, Part::Blocked(_));
     let total = members.len() as f64;
     let limits = group.up.of(total);
-    let up = members
+    let up: Vec<usize> = members
         .iter()
         .filter(|it| is_up(it) && !is_blocked(it))
-        .count();
+        .copied()
+        .collect();
     let blocked = members.iter().filter(is_blocked).count();
     let down: Vec<&str> = members
         .iter()
@@ -74,24 +102,33 @@ pub fn judge(entries: &mut [Entry], number: usize, group: &Group, members: &[usi
             .judged(limits.clone())
             .max(total)
     };
-    let (metric, certain) = (metric(up + blocked), metric(up).state());
-    let mut facts = format!("{} of {} up", up, members.len());
+    let (metric, certain) = (metric(up.len() + blocked), metric(up.len()).state());
+    let mut facts = format!("{} of {} up", up.len(), members.len());
     if !down.is_empty() {
         facts.push_str(&format!(", down: {}", down.join(", ")));
     }
+    let not_ok = up
+        .iter()
+        .map(|it| (&entries[*it], seen(&entries[*it], ceilings[*it])))
+        .filter(|it| it.1 != State::Ok);
+    let not_ok: Vec<(&Entry, State)> = not_ok.collect();
+    facts.push_str(&told(&not_ok));
     if blocked > 0 {
         facts.push_str(&format!(", {blocked} blocked"));
     }
     let mut outcome = Outcome::new(&facts);
-    let state = metric.state();
-    match state {
-        State::Ok => (),
-        State::Warning => outcome.find(
-            "redundancy-lost",
-            state,
-            &format!("redundancy lost: {facts}"),
-        ),
-        _ => outcome.find("down", state, &format!("service down: {facts}")),
+    let floor = match not_ok.is_empty() {
+        true => State::Ok,
+        false => State::Warning,
+    };
+    let state = metric.state().worst(floor);
+    match metric.state() {
+        State::Ok if state == State::Ok => (),
+        State::Ok => outcome.find(MEMBER_NOT_OK, state, &facts),
+        State::Warning => {
+            outcome.find(REDUNDANCY_LOST, state, &format!("redundancy lost: {facts}"))
+        }
+        _ => outcome.find(DOWN, state, &format!("service down: {facts}")),
     }
     outcome.note(metric);
     let hidden = certain != state && state == State::Ok;
@@ -119,12 +156,34 @@ pub fn judge(entries: &mut [Entry], number: usize, group: &Group, members: &[usi
     }
 }
 
-/// Lets every group tell of its members that are not OK.
+/// What a person sees of a member that its own ceiling holds.
+fn seen(entry: &Entry, ceiling: Option<State>) -> State {
+    ceiling.map_or(entry.state, |it| at_most(entry.state, it))
+}
+
+/// ", WARNING: web3 (9 d left)": those that are up and not OK, the worst first; why, where there is only one.
+fn told(not_ok: &[(&Entry, State)]) -> String {
+    if let [(entry, state)] = not_ok {
+        return format!(", {}: {} ({})", state.word(), entry.name, entry.line());
+    }
+    let of = |state: State| -> Vec<&str> {
+        let of = not_ok.iter().filter(|it| it.1 == state);
+        of.map(|it| it.0.name.as_str()).collect()
+    };
+    let worst_first = State::BY_BADNESS.into_iter().rev();
+    let lists = worst_first.map(|it| (it.word(), of(it)));
+    lists
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(word, names)| format!(", {word}: {}", names.join(", ")))
+        .collect()
+}
+
+/// Lets every group tell of its members that are not OK, or would not be if nothing held them back.
 pub fn tell(entries: &mut [Entry], first_group: usize, links: &[Vec<usize>]) {
     for number in first_group..entries.len() {
         let bad = links[number]
             .iter()
-            .filter(|it| entries[**it].state != State::Ok);
+            .filter(|it| entries[**it].state != State::Ok || entries[**it].is_tolerated());
         let lines: Vec<String> = bad
             .map(|it| {
                 let entry = &entries[*it];

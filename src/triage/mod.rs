@@ -9,6 +9,8 @@ mod group;
 mod order;
 mod window;
 
+pub use group::CODES;
+
 use crate::model::forecast::Samples;
 use crate::model::limits::Judges;
 use crate::model::outcome::{FULL_IN, Outcome};
@@ -99,7 +101,8 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
     // A list with a loop is refused at load.
     for number in plan::sorted(&links).unwrap_or_default() {
         if let Some(group) = number.checked_sub(first_group) {
-            group::judge(&mut entries, number, &groups[group], &links[number]);
+            let members = &links[number];
+            group::judge(&mut entries, number, &groups[group], members, &ceilings);
         }
         windows.apply(&mut entries[number], &tags[number]);
         if number < first_group {

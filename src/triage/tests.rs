@@ -121,7 +121,51 @@ fn situations_and_what_they_come_to() {
             "[[group]]\nname = 'web'\nmembers = ['w*']\nup = '3,2'",
             &[("w1", C), ("w2", C), ("w3", W), ("db", O)],
             C,
-            "web: service down: 1 of 3 up, down: w1, w2; 1 OK",
+            "web: service down: 1 of 3 up, down: w1, w2, WARNING: w3 (w3 says so); 1 OK",
+        ),
+        // Judging together hides no warning: a member that has one is up, and seen.
+        (
+            "[[group]]\nname = 'web'\nmembers = ['w*']\nup = '2,1'",
+            &[("w1", O), ("w2", O), ("w3", W), ("db", O)],
+            W,
+            "web: 3 of 3 up, WARNING: w3 (w3 says so); 1 OK",
+        ),
+        (
+            "[[group]]\nname = 'web'\nmembers = ['w*']\nup = '2,1'",
+            &[("w1", W), ("w2", C), ("w3", W)],
+            W,
+            "web: 2 of 3 up, down: w2, WARNING: w1, w3",
+        ),
+        (
+            "[[group]]\nname = 'web'\nmembers = ['w*']\nup = ',1'\n[[group]]\nname = 'all'\nmembers = ['web', 'db']",
+            &[("w1", W), ("w2", O), ("db", O)],
+            W,
+            "all: 2 of 2 up, WARNING: web (2 of 2 up, WARNING: w1 (w1 says so))",
+        ),
+        (
+            "[[group]]\nname = 'web'\nmembers = ['w*']\nup = ',1'\ncounts = 'unknown'",
+            &[("w1", W), ("w2", U)],
+            W,
+            "web: 2 of 2 up, UNKNOWN: w2, WARNING: w1",
+        ),
+        // What shall wake nobody does not through its group, either.
+        (
+            "w1: at_most = 'ok'\n[[group]]\nname = 'web'\nmembers = ['w*']\nup = ',1'",
+            &[("w1", W), ("w2", O)],
+            O,
+            "1 check fine, slowest web 5 ms",
+        ),
+        (
+            "[[group]]\nname = 'web'\nmembers = ['w*']\nup = ',1'\nat_most = 'ok'\n[[group]]\nname = 'all'\nmembers = ['web']",
+            &[("w1", W), ("w2", O)],
+            O,
+            "1 check fine, slowest all 5 ms",
+        ),
+        (
+            "[[group]]\nname = 'web'\nmembers = ['w*']\nup = ',1'\n[[window]]\nname = 'batch'\nwhen = 'Tue 11:00-13:00'\nmatch = 'w1'",
+            &[("w1", W), ("w2", O)],
+            O,
+            "1 check fine, slowest web 5 ms",
         ),
         (
             "[[group]]\nname = 'web'\nmembers = ['w*']\nup = '60%,'",
@@ -180,6 +224,25 @@ fn situations_and_what_they_come_to() {
         let report = triaged(list, outcomes, NOON);
         assert_eq!(said(&report), (*state, (*line).to_owned()), "{list}");
     }
+}
+
+#[test]
+fn what_a_group_holds_is_shown_below_the_first_line() {
+    let group = "[[group]]\nname = 'web'\nmembers = ['w*']\nup = ',1'";
+    let shown = |list: &str, outcomes: &[(&str, State)]| written(&triaged(list, outcomes, NOON));
+    let text = shown(group, &[("w1", W), ("w2", O), ("db", O)]);
+    assert!(text.contains("\n  WARNING - w1: w1 says so\n"), "{text}");
+    let text = shown(group, &[("w1", C), ("w2", O), ("db", O)]);
+    assert!(text.starts_with("OK - "), "{text}");
+    assert!(
+        text.contains("\nOK - web: 1 of 2 up, down: w1\n  CRITICAL - w1: w1 says so\n"),
+        "{text}"
+    );
+    let tolerated = format!("w1: at_most = 'ok'\n{group}");
+    let text = shown(&tolerated, &[("w1", W), ("w2", O), ("db", O)]);
+    assert!(text.contains("\n  OK - w1: w1 says so\n"), "{text}");
+    let text = shown(group, &[("w1", O), ("w2", O), ("db", O)]);
+    assert_eq!(text.lines().count(), 1, "{text}");
 }
 
 #[test]
