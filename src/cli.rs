@@ -99,6 +99,8 @@ pub struct PastArgs {
     #[arg(long, value_enum, default_value = "human")]
     pub format: PastFormat,
     #[command(flatten)]
+    pub lists: Lists,
+    #[command(flatten)]
     pub history: History,
 }
 
@@ -132,6 +134,8 @@ pub struct ResumeArgs {
     /// The pattern that was paused
     #[arg(value_name = "PATTERN")]
     pub pattern: String,
+    #[command(flatten)]
+    pub lists: Lists,
     #[command(flatten)]
     pub history: History,
 }
@@ -216,6 +220,9 @@ pub struct Options {
     pub parallel: Option<u32>,
     #[command(flatten)]
     pub history: History,
+    /// Record this run although somebody at a terminal has called it; what a program calls is always recorded
+    #[arg(long)]
+    pub record: bool,
     /// When to print anything: cron mails only news with change; the exit code is the same
     #[arg(long, value_enum, value_name = "WHEN", default_value = "always")]
     pub print: Print,
@@ -236,7 +243,7 @@ pub enum Print {
 }
 
 // Where history is; a doc comment would become the help text of the command.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct History {
     /// The file of what earlier runs saw, or none [default: in $STATE_DIRECTORY, /var/lib/koshu, or the user's ~/.local/state/koshu]
     #[arg(long, value_name = "PATH")]

@@ -27,20 +27,21 @@ mod runner;
 mod triage;
 
 use crate::check::disk::helper;
-use crate::cli::{AdHoc, Cli, Command, Exit, ExportArgs, Lists, Options, Print, Schema};
-use crate::config::{Mistakes, Source};
+use crate::cli::{AdHoc, Cli, Command, Exit, ExportArgs, Lists, Options, PastArgs, Print, Schema};
+use crate::config::{Mistake, Mistakes, Source};
 use crate::deliver::{Begun, Destination, Parcel, Until};
 use crate::dropin::Dropin;
 use crate::export::{Engine, Order};
 use crate::format::{Failure, Format, Style};
-use crate::history::History;
+use crate::history::{History, Listed, list};
 use crate::host::Roots;
 use crate::host::kernel;
 use crate::model::report::Report;
 use crate::model::state::State;
 use crate::model::text;
+use crate::past::Hold;
 use crate::plan::Plan;
-use crate::round::{Records, Setting, Watch};
+use crate::round::{Called, Records, Setting, Watch};
 use crate::runner::Progress;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -51,9 +52,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
-
-/// Where lists are looked for when none is given.
-const LISTS: &str = "/etc/koshu";
 
 fn main() {
     // A panic is told as a result, never on stderr, which some engines take for the status line.
@@ -117,48 +115,57 @@ fn usage(error: &clap::Error) -> u8 {
 fn koshu(cli: Cli) -> u8 {
     match cli.command {
         Command::Run(run) => {
-            match lists(&run.lists).and_then(|it| Ok((config::parse(&it.0)?, it.1))) {
+            let asked = lists(&run.lists, &run.options.history);
+            match asked.and_then(|it| Ok((config::parse(&it.sources)?, it))) {
                 Err(mistakes) => wrong(&mistakes, &run.options),
-                Ok((plan, origin)) => {
+                Ok((plan, it)) => {
                     let env = env();
                     let chosen = plan.on(&env.host).and_then(|it| it.select(&run.names));
                     match chosen {
-                        Ok(plan) => execute(plan, env, &run.options, origin, Records::Always),
+                        Ok(plan) => {
+                            let of = (it.listed, it.origin, Records::Always);
+                            execute(plan, env, &run.options, of)
+                        }
                         Err(text) => refuse(&text, &run.options),
                     }
                 }
             }
         }
         Command::AdHoc(ad_hoc) => one(&ad_hoc),
-        Command::List(given) => tell(lists(&given).and_then(|(sources, origin)| {
-            let plan = config::parse(&sources)?;
-            Ok(manual::listed(&plan, &env().host, origin.as_deref()))
+        Command::List(given) => tell(lists(&given, &cli::History::default()).and_then(|it| {
+            let plan = config::parse(&it.sources)?;
+            Ok(manual::listed(&plan, &env().host, it.origin.as_deref()))
         })),
-        Command::Validate(given) => tell(lists(&given).and_then(|(sources, origin)| {
-            let (plan, warnings) = config::validate(&sources)?;
+        Command::Validate(given) => tell(lists(&given, &cli::History::default()).and_then(|it| {
+            let (plan, warnings) = config::validate(&it.sources)?;
             Ok(manual::validated(
                 &plan,
-                &sources,
+                &it.sources,
                 &warnings,
-                origin.as_deref(),
+                it.origin.as_deref(),
             ))
         })),
         Command::Explain { topic } => match manual::explain(topic.as_deref()) {
             Ok(text) => print(text.as_bytes(), 0),
             Err(text) => fail(&failure(&text), &format::FORMATS[0]),
         },
-        Command::Attest(given) => with_both((&given.lists, &given.history), |plan, history, at| {
-            past::attest(&given, plan, history, at)
+        Command::Attest(given) => with_list((&given.lists, &given.history), |plan, hold, at| {
+            past::attest(&given, plan, hold, at)
         }),
-        Command::History(given) => with_history(&given.history, |history, at| {
-            past::show(&given, history, at)
+        Command::History(given) => looked_back(&given),
+        Command::Pause(given) => with_list((&given.lists, &given.history), |plan, hold, at| {
+            past::pause(&given, plan, hold, at)
         }),
-        Command::Pause(given) => with_both((&given.lists, &given.history), |plan, history, at| {
-            past::pause(&given, plan, history, at)
-        }),
-        Command::Resume(given) => with_history(&given.history, |history, at| {
-            past::resume(&given, history, at)
-        }),
+        Command::Resume(given) => {
+            let listed = match lists(&given.lists, &given.history) {
+                Ok(it) => it.listed,
+                // A pause can be ended whatever has become of the list.
+                Err(_) => Listed::at(&given.lists.config),
+            };
+            with_history(&given.history, listed, |hold, at| {
+                past::resume(&given, hold, at)
+            })
+        }
         Command::Discover { diff: false, .. } => print(discovered().text.as_bytes(), 0),
         Command::Discover { diff: true, lists } => differing(&lists),
         Command::Export(given) => exported(&given),
@@ -177,26 +184,46 @@ fn koshu(cli: Cli) -> u8 {
     }
 }
 
-/// The lists to read, and where they came from when nobody named them.
-fn lists(given: &Lists) -> Result<(Vec<Source>, Option<String>), Mistakes> {
-    if !given.config.is_empty() {
-        return Ok((config::read(&given.config)?, None));
-    }
-    let default = PathBuf::from(LISTS);
-    let configured = match std::fs::read_dir(&default) {
+/// The lists that are meant.
+struct Asked {
+    sources: Vec<Source>,
+    /// How history knows them.
+    listed: Listed,
+    /// What was read instead, where there is no list.
+    origin: Option<String>,
+}
+
+/// The lists that are given; where none is and none has ever been, what is found on this host.
+fn lists(given: &Lists, history: &cli::History) -> Result<Asked, Mistakes> {
+    let standard = PathBuf::from(list::STANDARD);
+    // What cannot be looked at, a folder without a list and a link to nothing are not nothing.
+    let is_there = match std::fs::symlink_metadata(&standard) {
         Err(error) => error.kind() != io::ErrorKind::NotFound,
-        Ok(entries) => entries
-            .flatten()
-            .any(|it| it.path().extension().is_some_and(|it| it == "toml")),
+        Ok(_) => true,
     };
-    match configured {
-        true => Ok((config::read(&[default])?, None)),
-        false => {
-            let origin = format!(
-                "there is no list in {LISTS}, so what koshu discover finds on this host was checked"
-            );
-            Ok((vec![discovered()], Some(origin)))
-        }
+    if !given.config.is_empty() || is_there {
+        let paths = match given.config.is_empty() {
+            true => std::slice::from_ref(&standard),
+            false => &given.config,
+        };
+        return Ok(Asked {
+            sources: config::read(paths)?,
+            listed: Listed::at(paths),
+            origin: None,
+        });
+    }
+    let lost = |text: String| Mistakes(vec![Mistake::of(list::STANDARD, &text)]);
+    let ran = round::standard_ran(history.state.as_deref(), &env());
+    match ran.map_err(|why| lost(past::unknown_list(&why)))? {
+        Some(ran) => Err(lost(past::lost_list(ran))),
+        None => Ok(Asked {
+            sources: vec![discovered()],
+            listed: Listed::discovered(),
+            origin: Some(format!(
+                "there is no list in {}, so what koshu discover finds on this host was checked",
+                list::STANDARD
+            )),
+        }),
     }
 }
 
@@ -213,7 +240,7 @@ fn without_past() -> Arc<check::Run> {
 /// What is new and gone on this host since a list was written.
 fn differing(given: &Lists) -> u8 {
     let paths = match given.config.is_empty() {
-        true => vec![PathBuf::from(LISTS)],
+        true => vec![PathBuf::from(list::STANDARD)],
         false => given.config.clone(),
     };
     let sources = config::read(&paths).and_then(|it| config::parse(&it).map(|_| it));
@@ -233,7 +260,11 @@ fn exported(given: &ExportArgs) -> u8 {
     let Some(engine) = Engine::named(&given.engine) else {
         return refused("no such engine");
     };
-    let plan = lists(&given.lists).and_then(|it| config::parse(&it.0));
+    let asked = lists(&given.lists, &cli::History::default());
+    if asked.as_ref().is_ok_and(|it| it.origin.is_some()) {
+        return refused(&past::no_list());
+    }
+    let plan = asked.and_then(|it| config::parse(&it.sources));
     let host = host();
     let plan = match plan {
         Err(mistakes) => return fail(&told(&mistakes), &format::FORMATS[0]),
@@ -277,7 +308,10 @@ fn one(ad_hoc: &AdHoc) -> u8 {
         Err(text) => refuse(&text, &ad_hoc.options),
         Ok(source) => match config::parse(&[source]) {
             Err(mistakes) => wrong(&mistakes, &ad_hoc.options),
-            Ok(plan) => execute(plan, env(), &ad_hoc.options, None, Records::IfNeeded),
+            Ok(plan) => {
+                let of = (Listed::command(), None, Records::IfNeeded);
+                execute(plan, env(), &ad_hoc.options, of)
+            }
         },
     }
 }
@@ -287,8 +321,7 @@ fn execute(
     mut plan: Plan,
     env: check::Env,
     options: &Options,
-    origin: Option<String>,
-    records: Records,
+    (listed, origin, records): (Listed, Option<String>, Records),
 ) -> u8 {
     let format = format(options);
     let style = style(options, &env);
@@ -305,6 +338,11 @@ fn execute(
         host: options.host.as_deref(),
         origin,
         state: options.history.state.as_deref(),
+        listed,
+        called: match options.record {
+            true => Called::ByProgram,
+            false => called(),
+        },
         records: match changes || options.print == Print::Change {
             true => Records::Always,
             false => records,
@@ -370,7 +408,9 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
                 host: None,
                 origin: None,
                 state: None,
+                listed: Listed::command(),
                 records: Records::IfNeeded,
+                called: called(),
                 output: (&format::FORMATS[0], Style::default()),
                 told: &|report| report.state().code(),
             };
@@ -390,27 +430,56 @@ fn classic(dropin: &Dropin, words: &[String]) -> u8 {
     }
 }
 
-/// Does something with the history, for a command that is about nothing else.
-fn with_history(
-    given: &cli::History,
-    does: impl FnOnce(&mut History, SystemTime) -> Result<String, String>,
-) -> u8 {
+/// Whether somebody at a terminal has called it; an engine, cron and systemd give it none.
+fn called() -> Called {
+    match io::stdin().is_terminal() || io::stdout().is_terminal() {
+        true => Called::ByHand,
+        false => Called::ByProgram,
+    }
+}
+
+/// Shows what was seen of a list.
+fn looked_back(given: &PastArgs) -> u8 {
     let at = SystemTime::now();
-    let opened = round::open(given.state.as_deref(), &env(), at);
-    match opened.and_then(|(mut history, _)| does(&mut history, at)) {
+    let home = round::home(given.history.state.as_deref(), &env());
+    let listed = Listed::at(&given.lists.config);
+    let found = home.and_then(|it| {
+        let history = History::look(it.clone(), listed);
+        Ok((history.map_err(|it| format!("{it:#}"))?, it))
+    });
+    let shown = found.and_then(|(history, home)| match history {
+        Some(history) => past::show(given, history, at),
+        None => Err(past::nothing_yet(&home)),
+    });
+    match shown {
         Ok(text) => print(text.as_bytes(), 0),
         Err(why) => fail(&failure(&why), &format::FORMATS[0]),
     }
 }
 
-/// The same for a command that names checks of a list.
-fn with_both(
-    given: (&Lists, &cli::History),
-    does: impl FnOnce(&Plan, &mut History, SystemTime) -> Result<String, String>,
+/// Does something with what history holds of a list, for a command that is about nothing else.
+fn with_history(
+    given: &cli::History,
+    listed: Listed,
+    does: impl FnOnce(&mut Hold, SystemTime) -> Result<String, String>,
 ) -> u8 {
-    match lists(given.0).and_then(|it| config::parse(&it.0)) {
+    let at = SystemTime::now();
+    let hold = Hold::new(given.state.clone(), listed, env());
+    match does(&mut { hold }, at) {
+        Ok(text) => print(text.as_bytes(), 0),
+        Err(why) => fail(&failure(&why), &format::FORMATS[0]),
+    }
+}
+
+/// The same for a command that names checks of the list.
+fn with_list(
+    given: (&Lists, &cli::History),
+    does: impl FnOnce(&Plan, &mut Hold, SystemTime) -> Result<String, String>,
+) -> u8 {
+    let asked = lists(given.0, given.1);
+    match asked.and_then(|it| Ok((config::parse(&it.sources)?, it.listed))) {
         Err(mistakes) => fail(&told(&mistakes), &format::FORMATS[0]),
-        Ok(plan) => with_history(given.1, |history, at| does(&plan, history, at)),
+        Ok((plan, listed)) => with_history(given.1, listed, |hold, at| does(&plan, hold, at)),
     }
 }
 

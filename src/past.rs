@@ -1,8 +1,9 @@
 //! The commands that are about history alone: what was seen, pauses, and what people vouch for.
 
-use crate::check::review;
+use crate::check::{self, review};
 use crate::cli::{Attest, PastArgs, PastFormat, PauseArgs, ResumeArgs};
-use crate::history::History;
+use crate::history::{History, Home, Listed, list, shared};
+use crate::host::account;
 use crate::model::duration::since_1970;
 use crate::model::name;
 use crate::model::outage::{self, Change, Tally};
@@ -10,10 +11,12 @@ use crate::model::quantity;
 use crate::model::state::State;
 use crate::model::text;
 use crate::plan::{Pause, Plan};
+use crate::round;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 use unicode_width::UnicodeWidthStr;
 
@@ -42,12 +45,98 @@ fn quoted<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> String {
     }
 }
 
-/// Shows what was seen.
+/// Where what somebody says of a list is kept. What root says holds for all users, unless a file is named.
+pub struct Hold {
+    state: Option<PathBuf>,
+    listed: Listed,
+    env: check::Env,
+}
+
+impl Hold {
+    pub fn new(state: Option<PathBuf>, listed: Listed, env: check::Env) -> Hold {
+        Hold { state, listed, env }
+    }
+
+    fn is_for_all(&self) -> bool {
+        self.state.is_none() && rustix::process::geteuid().is_root()
+    }
+
+    fn history(&self, at: SystemTime) -> Result<History, String> {
+        let home = round::home(self.state.as_deref(), &self.env)?;
+        let opened = History::open(home, self.listed.clone(), at);
+        opened.map(|it| it.0).map_err(told)
+    }
+
+    /// The history as it is; none while there is none.
+    fn look(&self) -> Result<Option<History>, String> {
+        let home = round::home(self.state.as_deref(), &self.env)?;
+        History::look(home, self.listed.clone()).map_err(told)
+    }
+
+    /// Where nobody has named a list and one alone has something paused, that one is meant.
+    fn mean_the_only_one_paused(
+        &mut self,
+        shared: &shared::Shared,
+        at: SystemTime,
+    ) -> Result<(), String> {
+        let mut keys = shared.paused(at);
+        if let Some(history) = self.look()? {
+            keys.extend(history.paused(at).map_err(told)?);
+        }
+        keys.sort();
+        keys.dedup();
+        if let [only] = &keys[..] {
+            self.listed = Listed::of_key(only);
+        }
+        Ok(())
+    }
+
+    /// For whose runs it holds.
+    fn reach(&self) -> String {
+        match &self.state {
+            None if self.is_for_all() => "all runs on this host".to_owned(),
+            None => format!("runs of {} only", account::own()),
+            Some(state) => format!("runs with --state {} only", state.display()),
+        }
+    }
+}
+
+/// Why there is no list: there was one.
+pub fn lost_list(ran: SystemTime) -> String {
+    format!(
+        "the list is gone: it was last run on {}. Put it back, or name another with -c; to check what koshu discover finds, write that into it",
+        moment(ran, &TimeZone::system(), "%F %H:%M")
+    )
+}
+
+/// Why nobody can tell whether there should be a list.
+pub fn unknown_list(why: &str) -> String {
+    format!("there is no list, and whether there was one is not known: {why}")
+}
+
+/// What is said where only a list will do.
+pub fn no_list() -> String {
+    format!(
+        "there is no list in {0}; write one, as by koshu discover > {0}/host.toml, or name one with -c",
+        list::STANDARD
+    )
+}
+
+/// What is said of a history before the first run.
+pub fn nothing_yet(home: &Home) -> String {
+    format!(
+        "no run has been recorded in {} yet; a run by hand is only with --record",
+        home.path.display()
+    )
+}
+
+/// Shows what was seen of a list.
 ///
 /// # Errors
-/// For a name that history does not know.
-pub fn show(given: &PastArgs, history: &History, at: SystemTime) -> Result<String, String> {
-    let mut changes = history.changes().map_err(told)?;
+/// For a name or a list that history does not know.
+pub fn show(given: &PastArgs, history: History, at: SystemTime) -> Result<String, String> {
+    let (history, note) = meant(given, history)?;
+    let mut changes = history.changes(at).map_err(told)?;
     let names = changes.iter().map(|it| it.0.as_str());
     if let Some(name) = &given.name
         && !names.clone().any(|it| it == name)
@@ -61,12 +150,36 @@ pub fn show(given: &PastArgs, history: &History, at: SystemTime) -> Result<Strin
         until: at,
         zone: TimeZone::system(),
     };
-    Ok(write(
-        &changes,
-        given.name.as_deref(),
-        &period,
-        given.format,
-    ))
+    let mut text = write(&changes, given.name.as_deref(), &period, given.format);
+    if let (Some(note), PastFormat::Human) = (note, given.format) {
+        let _ = writeln!(text, "\n{note}");
+    }
+    Ok(text)
+}
+
+/// The history of the list that was asked for; where none was, of the only one that there is, and that is said.
+fn meant(given: &PastArgs, history: History) -> Result<(History, Option<String>), String> {
+    if history.has_run().map_err(told)? {
+        return Ok((history, None));
+    }
+    let lists = history.lists().map_err(told)?;
+    match &lists[..] {
+        [only] if given.lists.config.is_empty() => {
+            let note = format!("of {}, the only list that has been run", list::shown(only));
+            Ok((history.meaning(only).map_err(told)?, Some(note)))
+        }
+        _ => {
+            let asked = list::shown(&Listed::at(&given.lists.config).key);
+            let known: Vec<String> = lists.iter().map(|it| list::shown(it)).collect();
+            Err(match known[..] {
+                [] => format!("no run of {asked} has been recorded yet"),
+                _ => format!(
+                    "no run of {asked} has been recorded; known are {}",
+                    known.join("; ")
+                ),
+            })
+        }
+    }
 }
 
 /// Pauses what a pattern means.
@@ -76,7 +189,7 @@ pub fn show(given: &PastArgs, history: &History, at: SystemTime) -> Result<Strin
 pub fn pause(
     given: &PauseArgs,
     plan: &Plan,
-    history: &mut History,
+    hold: &mut Hold,
     at: SystemTime,
 ) -> Result<String, String> {
     let meant = plan.meant(&given.pattern);
@@ -89,31 +202,73 @@ pub fn pause(
         until: at + given.length.0,
         because: text::clean(given.because.as_deref().unwrap_or_default()),
     };
-    history
-        .pause(&pause)
-        .map_err(|it| format!("not paused: {it:#}"))?;
+    let refused = |it: anyhow::Error| format!("not paused: {it:#}");
+    match hold.is_for_all() {
+        true => shared::change(at, |it| it.pause(&hold.listed, &pause)).map_err(refused)?,
+        false => hold.history(at)?.pause(&pause).map_err(refused)?,
+    }
     let length = quantity::seconds(given.length.0.as_secs_f64());
-    Ok(format!("OK - paused for {length}: {}\n", meant.join(", ")))
+    Ok(format!(
+        "OK - paused for {length}: {}\nThis holds for {}.\n",
+        meant.join(", "),
+        hold.reach()
+    ))
 }
 
 /// Ends pauses.
 ///
 /// # Errors
 /// When no pause is called so.
-pub fn resume(given: &ResumeArgs, history: &mut History, at: SystemTime) -> Result<String, String> {
-    if history.resume(&given.pattern, at).map_err(told)? > 0 {
-        return Ok(format!("OK - {} is paused no more\n", given.pattern));
+pub fn resume(given: &ResumeArgs, hold: &mut Hold, at: SystemTime) -> Result<String, String> {
+    let pattern = &given.pattern;
+    let mut ended = 0;
+    let mut open: Vec<String> = Vec::new();
+    let shared = match hold.state {
+        None => shared::Shared::read().map_err(told)?,
+        Some(_) => shared::Shared::default(),
+    };
+    if given.lists.config.is_empty() {
+        hold.mean_the_only_one_paused(&shared, at)?;
     }
-    let open = history.pauses(at).map_err(told)?;
-    let open: Vec<&str> = open.iter().map(|it| it.pattern.as_str()).collect();
+    if let Some(history) = hold.look()? {
+        open.extend(patterns(history.pauses(at, at).map_err(told)?));
+        if open.contains(pattern) {
+            ended += hold.history(at)?.resume(pattern, at).map_err(told)?;
+        }
+    }
+    let common = patterns(shared.pauses(&hold.listed, at, at));
+    if common.contains(pattern) {
+        if !hold.is_for_all() {
+            return Err(match ended {
+                0 => format!(
+                    "{pattern} is paused by root for all runs on this host, and only root ends that"
+                ),
+                _ => format!(
+                    "{pattern} is not paused by {} any more, but by root for all runs on this host",
+                    account::own()
+                ),
+            });
+        }
+        ended += shared::change(at, |it| it.resume(&hold.listed, pattern, at)).map_err(told)?;
+    }
+    if ended > 0 {
+        return Ok(format!(
+            "OK - {pattern} is no longer paused\nThis holds for {}.\n",
+            hold.reach()
+        ));
+    }
+    open.extend(common);
     Err(match open[..] {
         [] => "nothing is paused".to_owned(),
         _ => format!(
-            "no pause is called `{}`; paused are {}",
-            given.pattern,
+            "no pause is called `{pattern}`; paused are {}",
             open.join(", ")
         ),
     })
+}
+
+fn patterns(pauses: Vec<Pause>) -> Vec<String> {
+    pauses.into_iter().map(|it| it.pattern).collect()
 }
 
 /// Records that somebody vouches for a check.
@@ -123,7 +278,7 @@ pub fn resume(given: &ResumeArgs, history: &mut History, at: SystemTime) -> Resu
 pub fn attest(
     given: &Attest,
     plan: &Plan,
-    history: &mut History,
+    hold: &mut Hold,
     at: SystemTime,
 ) -> Result<String, String> {
     let reviews = plan
@@ -137,10 +292,21 @@ pub fn attest(
         return Err(format!("no check of type review is called {meant}"));
     }
     let attestation = review::Attestation::new(&given.by, given.note.as_deref());
-    history
-        .attest(at, &name, &attestation.to_value())
-        .map_err(|it| format!("not recorded: {it:#}"))?;
-    Ok(format!("OK - {name}: {attestation}\n"))
+    let value = attestation.to_value();
+    let refused = |it: anyhow::Error| format!("not recorded: {it:#}");
+    match hold.is_for_all() {
+        true => {
+            shared::change(at, |it| it.attest(&hold.listed, at, &name, value)).map_err(refused)?
+        }
+        false => hold
+            .history(at)?
+            .attest(at, &name, &value)
+            .map_err(refused)?,
+    }
+    Ok(format!(
+        "OK - {name}: {attestation}\nThis holds for {}.\n",
+        hold.reach()
+    ))
 }
 
 /// The past of one check, change by change, or of all, in one line each.

@@ -89,13 +89,21 @@ fn without_history_nothing_is_confirmed_and_it_alarms_at_once() {
     let said = place.list.run(&["--state", "none"]);
     said.has("nothing can be confirmed: history is switched off")
         .is("CRITICAL");
-    let said = place.list.run(&["--state", "/dev/null/x/history.db"]);
-    said.has("nothing can be confirmed: cannot make the folder")
+    let nowhere = place.list.path().join("no/such/folder");
+    let file = nowhere.join("history.db").display().to_string();
+    place
+        .list
+        .run(&["--state", &file])
+        .has("nothing can be confirmed: there is no folder ")
         .is("CRITICAL");
-    // Where no key needs it, it is not even mentioned.
+    assert!(!nowhere.exists(), "a named folder is not made");
+    // What was asked for by name is missed, though no key needs it; what was not is not even mentioned.
     let plain = self::place("", "");
-    let said = plain.list.run(&["--state", "/dev/null/x/history.db"]);
-    assert!(!said.out.contains("/dev/null"), "{}", said.out);
+    let said = plain.list.run(&["--state", &file]);
+    said.has("this run is not recorded: there is no folder ")
+        .is("OK");
+    let said = plain.list.run(&[]);
+    assert!(!said.out.contains("no-history"), "{}", said.out);
 }
 
 #[test]
@@ -227,6 +235,7 @@ fn what_was_printed_survives_being_killed_at_any_moment() {
     for number in 0_u64..kills {
         let mut child = Command::new(binary())
             .args(["run", "-c", &place.list.file(), "--state", &place.state])
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .expect("koshu");
@@ -457,7 +466,7 @@ fn what_grows_is_told_before_it_is_full() {
     place.run(&[]).is("OK");
     // Five days of a hundred kilobytes a day, up to now.
     place.sql(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 480) INSERT INTO sample SELECT 'log', 'size', (SELECT at FROM run) - i * 900, 900000 - i * 900 * 100000 / 86400 FROM n",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 480) INSERT INTO sample (name, metric, at, value) SELECT 'log', 'size', (SELECT at FROM run) - i * 900, 900000 - i * 900 * 100000 / 86400 FROM n",
     );
     let said = place.run(&[]);
     let line = said.is("CRITICAL");

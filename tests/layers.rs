@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// Top to bottom; modules of one line do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["main"],
-    &["discover", "past", "round"],
+    &["discover", "past"],
+    &["round"],
     &["cli", "manual"],
     &["config", "dropin", "export", "runner"],
     &["triage", "history"],

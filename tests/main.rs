@@ -22,6 +22,7 @@ mod history;
 mod layers;
 mod manual;
 mod places;
+mod records;
 mod running;
 mod secrets;
 mod triage;

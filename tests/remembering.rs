@@ -202,10 +202,14 @@ fn a_history_that_cannot_be_used_costs_a_sentence() {
     )
     .expect("written");
     koshu(&["uptime", "--state", &place.state]).is("OK");
+    let before = fs::read(&place.state).expect("the file");
     place
         .run(&[])
-        .has("the history was damaged; it is kept as ")
+        .has("is no history of koshu, and left as it is")
         .is("OK");
+    assert_eq!(fs::read(&place.state).expect("the file"), before);
+    fs::remove_file(&place.state).expect("removed");
+    place.run(&[]).is("OK");
     append(&place, "ERROR\n");
     place.run(&[]).has("ERROR").is("CRITICAL");
     let nowhere = place.list.run(&["--state", "/proc/no/such/history.db"]);

@@ -307,6 +307,8 @@ pub struct Run {
     pub children: Children,
     pub secrets: Secrets,
     past: Memories,
+    /// What has been vouched for to all users of this host, by the names of checks.
+    vouched: HashMap<String, Past>,
     pub walks: net::dns::shared::Shared,
 }
 
@@ -314,6 +316,7 @@ impl Run {
     pub fn new(env: Env, past: Memories) -> Run {
         Run {
             past,
+            vouched: HashMap::new(),
             trust: net::trust::Trust::new(env.var("SSL_CERT_FILE").map(PathBuf::from)),
             roots: env.roots.clone(),
             processes: Once::default(),
@@ -328,6 +331,11 @@ impl Run {
 }
 
 impl Run {
+    /// The same, with what has been vouched for to all users.
+    pub fn with_vouched(self, vouched: HashMap<String, Past>) -> Run {
+        Run { vouched, ..self }
+    }
+
     /// All processes.
     ///
     /// # Errors
@@ -354,14 +362,14 @@ impl Run {
         listeners.map(Vec::as_slice)
     }
 
-    /// What the check of this name remembered.
+    /// What the check of this name remembered, or somebody vouched for since.
     pub fn previous(&self, name: &str) -> Previous {
-        match &self.past {
-            Err(why) => Previous::Unknown(why.clone()),
-            Ok(all) => all
-                .get(name)
-                .cloned()
-                .map_or(Previous::Never, Previous::Known),
+        let own = self.past.as_ref().map(|all| all.get(name));
+        let known = own.ok().flatten().into_iter().chain(self.vouched.get(name));
+        match (known.max_by_key(|it| it.at), &self.past) {
+            (Some(past), _) => Previous::Known(past.clone()),
+            (None, Err(why)) => Previous::Unknown(why.clone()),
+            (None, Ok(_)) => Previous::Never,
         }
     }
 }

@@ -5,8 +5,19 @@ use crate::model::report::{Entry, Report};
 use crate::model::state::State;
 use crate::model::text;
 
-/// The text of the first line without the state word, at most `most` bytes.
+/// The text of the first line without the state word, at most `most` bytes. That another list was run than was asked for
+/// stands at its end, whatever else has to give way.
 pub fn text(report: &Report, most: usize) -> String {
+    match &report.origin {
+        None => of_run(report, most),
+        Some(origin) => {
+            let note = text::fit(&format!("; {origin}"), most / 2);
+            of_run(report, most.saturating_sub(note.len())) + &note
+        }
+    }
+}
+
+fn of_run(report: &Report, most: usize) -> String {
     let Some(stopped) = &report.stopped else {
         return of_entries(report, most);
     };

@@ -25,6 +25,9 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
         .max()
         .unwrap_or(0);
     let room = style.width.saturating_sub(STATE + name + last + 4).max(30);
+    if let Some(origin) = &report.origin {
+        writeln!(to, "{origin}")?;
+    }
     if style.news {
         for line in changes(report) {
             writeln!(to, "{line}")?;
@@ -78,8 +81,8 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
     if let Some(stopped) = &report.stopped {
         writeln!(to, "{stopped}")?;
     }
-    if let Some(origin) = &report.origin {
-        writeln!(to, "{origin}")?;
+    for remark in &report.remarks {
+        writeln!(to, "{remark}")?;
     }
     Ok(())
 }

@@ -36,6 +36,9 @@ pub struct Document {
     /// Where the list came from, when that is not what was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
+    /// What else is to be said of the run, as of a history that cannot be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<String>,
     /// What has changed since the run before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     news: Vec<String>,
@@ -131,6 +134,7 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
         duration: Some(milli(report.took.as_secs_f64())),
         error: report.stopped.clone(),
         origin: report.origin.clone(),
+        remarks: report.remarks.clone(),
         news: report.news(),
         checks: report.entries.iter().map(check).collect(),
     };
@@ -152,6 +156,7 @@ pub fn fail(_: &Format, failure: &Failure, to: &mut dyn Write) -> io::Result<()>
                 .to_owned(),
         ),
         origin: None,
+        remarks: Vec::new(),
         news: Vec::new(),
         checks: Vec::new(),
     };

@@ -180,7 +180,11 @@ impl Failure {
             took: Duration::ZERO,
             entries: Vec::new(),
             order: Vec::new(),
-            origin: Some(lines.collect::<Vec<_>>().join(" ")).filter(|it| !it.is_empty()),
+            origin: None,
+            remarks: Some(lines.collect::<Vec<_>>().join(" "))
+                .filter(|it| !it.is_empty())
+                .into_iter()
+                .collect(),
             stopped: Some(text::clean(&self.text)),
         }
     }

@@ -34,7 +34,7 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
             "perfdata: {left_out} metrics do not fit, see --max-bytes"
         ));
     }
-    last.extend(report.origin.clone());
+    last.extend(report.remarks.iter().map(|it| text::fit(it, LONGEST)));
     let news = match style.news {
         true => within(
             changes(report),

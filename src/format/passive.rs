@@ -60,7 +60,7 @@ fn summary(report: &Report, is_news: bool) -> Passive<'_> {
         .map(|(label, count)| Metric::new(label, count as f64, Unit::None));
     let time = Metric::new("time", report.took.as_secs_f64(), Unit::Seconds);
     let mut details = nagios::body(report, usize::MAX);
-    details.extend(report.origin.clone());
+    details.extend(report.remarks.iter().cloned());
     Passive {
         name: SUMMARY,
         label: SUMMARY,

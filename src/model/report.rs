@@ -164,6 +164,8 @@ pub struct Report {
     pub order: Vec<usize>,
     /// Where the list came from, when that is not what was asked for.
     pub origin: Option<String>,
+    /// What else is to be said of the run, as of a history that cannot be used.
+    pub remarks: Vec<String>,
     /// Why the run ended before its time.
     pub stopped: Option<String>,
 }
@@ -278,6 +280,7 @@ pub mod sample {
             entries,
             order: vec![2, 3, 1, 0],
             origin: None,
+            remarks: Vec::new(),
             stopped: None,
         }
     }

@@ -68,6 +68,33 @@ pub fn looks(before: &str, raw: State) -> String {
 }
 
 impl Standing {
+    /// As it looks at a moment. A time that lies ahead was written by a clock that was wrong: only how long before
+    /// the last look it was is believed.
+    pub fn seen_at(self, now: SystemTime) -> Standing {
+        let last = self.at;
+        let believed = |it: SystemTime| match it > now {
+            true => now
+                .checked_sub(last.duration_since(it).unwrap_or_default())
+                .unwrap_or(now),
+            false => it,
+        };
+        Standing {
+            at: believed(self.at),
+            since: believed(self.since),
+            last_ok: self.last_ok.map(believed),
+            failing: self.failing.map(|it| Failing {
+                since: believed(it.since),
+                ..it
+            }),
+            ..self
+        }
+    }
+
+    /// Whether it was told as failing and has failed ever since: that is not taken back while it goes on.
+    fn is_told(&self) -> bool {
+        self.failing.is_some() && self.state != State::Ok
+    }
+
     /// What is known after a run in which it was looked at; `held` when its state says nothing this time.
     pub fn next(
         past: Option<&Standing>,
@@ -100,8 +127,36 @@ impl Standing {
 }
 
 impl Confirm {
+    /// Why failing is not believed yet of what recorded runs alone have seen: "recorded runs: 1 of 3"; `None` when it
+    /// is.
+    pub fn doubt_of_recorded(self, past: &Standing, now: SystemTime) -> Option<String> {
+        if past.is_told() {
+            return None;
+        }
+        let runs = past.failing.map_or(0, |it| it.runs);
+        match self {
+            Confirm::Runs(wanted) => {
+                (runs < wanted).then(|| format!("recorded runs: {runs} of {wanted}"))
+            }
+            Confirm::For(wanted) => {
+                let since = past.failing.map_or(now, |it| it.since);
+                let time = now.duration_since(since).unwrap_or_default();
+                let shown = |it: Duration| quantity::seconds(it.as_secs_f64().round());
+                (time < wanted)
+                    .then(|| format!("recorded runs: {} of {}", shown(time), shown(wanted)))
+            }
+            Confirm::Of(wanted, of) => {
+                let failed = failed(&past.looks, of);
+                (failed < wanted).then(|| format!("recorded runs: {failed} of {wanted} in {of}"))
+            }
+        }
+    }
+
     /// Why failing is not believed yet: "failing for 40 s, 2 of 3"; `None` when it is.
     pub fn doubt(self, past: Option<&Standing>, now: SystemTime) -> Option<String> {
+        if past.is_some_and(Standing::is_told) {
+            return None;
+        }
         let failing = Failing::next(past.and_then(|it| it.failing), State::Unknown, now)?;
         let time = now.duration_since(failing.since).unwrap_or_default();
         let shown = match time.as_secs() {
@@ -118,17 +173,18 @@ impl Confirm {
             }
             Confirm::Of(wanted, of) => {
                 let looks = looks(past.map_or("", |it| &it.looks), State::Unknown);
-                let failed = looks
-                    .chars()
-                    .rev()
-                    .take(of as usize)
-                    .filter(|it| *it == 'x')
-                    .count();
-                ((failed as u32) < wanted).then(|| format!("{shown}, {failed} of {wanted} in {of}"))
+                let failed = failed(&looks, of);
+                (failed < wanted).then(|| format!("{shown}, {failed} of {wanted} in {of}"))
             }
             _ => None,
         }
     }
+}
+
+/// How many of so many last looks failed.
+fn failed(looks: &str, of: u32) -> u32 {
+    let last = looks.chars().rev().take(of as usize);
+    last.filter(|it| *it == 'x').count() as u32
 }
 
 impl std::str::FromStr for Confirm {
@@ -208,10 +264,25 @@ mod tests {
 
     /// The standing after looks of one minute each, believed at once.
     fn after(looks: &[State]) -> Option<Standing> {
+        told(looks, |state| state)
+    }
+
+    /// The standing after looks of one minute each, none of which was believed.
+    fn doubted(looks: &[State]) -> Option<Standing> {
+        told(looks, |_| O)
+    }
+
+    fn told(looks: &[State], told: impl Fn(State) -> State) -> Option<Standing> {
         let mut past = None;
         for (minute, state) in looks.iter().enumerate() {
-            let next = Standing::next(past.as_ref(), *state, *state, false, at(60 * minute as u64));
-            past = Some(next);
+            let at = at(60 * minute as u64);
+            past = Some(Standing::next(
+                past.as_ref(),
+                *state,
+                told(*state),
+                false,
+                at,
+            ));
         }
         past
     }
@@ -243,7 +314,7 @@ mod tests {
     fn failing_is_believed_after_so_many_runs_or_so_long() {
         let doubt = |text: &str, looks: &[State]| {
             let confirm: Confirm = text.parse().expect("a rule");
-            confirm.doubt(after(looks).as_ref(), at(60 * looks.len() as u64))
+            confirm.doubt(doubted(looks).as_ref(), at(60 * looks.len() as u64))
         };
         assert_eq!(
             doubt("3", &[O, C]).as_deref(),
@@ -261,6 +332,62 @@ mod tests {
         assert_eq!(
             doubt("3/5", &[C, O, O, O, O]).as_deref(),
             Some("failing just now, 1 of 3 in 5")
+        );
+    }
+
+    #[test]
+    fn a_time_ahead_is_believed_only_by_its_distance_from_the_last_look() {
+        let past = doubted(&[O, C, C, C]).expect("looks");
+        let ahead = |it: SystemTime| it + Duration::from_secs(1_000_000);
+        let wrong = Standing {
+            at: ahead(past.at),
+            since: ahead(past.since),
+            last_ok: past.last_ok.map(ahead),
+            failing: past.failing.map(|it| Failing {
+                since: ahead(it.since),
+                ..it
+            }),
+            ..past.clone()
+        };
+        let seen = wrong.seen_at(at(500));
+        assert_eq!((seen.at, seen.last_ok), (at(500), Some(at(500))));
+        assert_eq!(seen.failing.map(|it| it.since), Some(at(380)));
+        let confirm: Confirm = "3m".parse().expect("a rule");
+        assert!(confirm.doubt(Some(&seen), at(540)).is_some());
+        assert_eq!(confirm.doubt(Some(&seen), at(560)), None);
+        assert_eq!(past.clone().seen_at(at(1000)), past);
+    }
+
+    #[test]
+    fn what_was_told_is_not_taken_back_while_it_goes_on() {
+        let past = after(&[O, C]).expect("looks").seen_at(at(0));
+        for rule in ["3", "3m", "3/5"] {
+            let confirm: Confirm = rule.parse().expect("a rule");
+            assert_eq!(confirm.doubt(Some(&past), at(1)), None, "{rule}");
+            assert_eq!(confirm.doubt_of_recorded(&past, at(1)), None, "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_look_by_hand_counts_for_nothing() {
+        let doubt = |text: &str, looks: &[State]| {
+            let confirm: Confirm = text.parse().expect("a rule");
+            let past = doubted(looks).expect("looks");
+            confirm.doubt_of_recorded(&past, at(60 * looks.len() as u64))
+        };
+        assert_eq!(doubt("3", &[O]).as_deref(), Some("recorded runs: 0 of 3"));
+        assert_eq!(
+            doubt("3", &[O, C]).as_deref(),
+            Some("recorded runs: 1 of 3")
+        );
+        assert_eq!(doubt("3", &[C, C, C]), None);
+        assert_eq!(
+            doubt("3m", &[O, C]).as_deref(),
+            Some("recorded runs: 60 s of 3 min")
+        );
+        assert_eq!(
+            doubt("2/4", &[C, O]).as_deref(),
+            Some("recorded runs: 1 of 2 in 4")
         );
     }
 

@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 /// What is known of a run besides its outcomes.
+#[derive(Clone)]
 pub struct Setting {
     pub host: String,
     pub at: SystemTime,
@@ -38,6 +39,21 @@ pub struct Setting {
     pub samples: HashMap<String, HashMap<String, Samples>>,
     /// How everything stood after the run before, by name; or why that is not known.
     pub past: Result<HashMap<String, Standing>, String>,
+    /// What becomes of this run's looks.
+    pub looks: Looks,
+    /// What else is to be said of the run.
+    pub remarks: Vec<String>,
+}
+
+/// What becomes of the looks of a run, on which it depends what can be confirmed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Looks {
+    /// They are recorded, so that each failure brings the next one closer to being believed.
+    Recorded,
+    /// Somebody looks by hand, which leaves no trace.
+    ByHand,
+    /// They could not be recorded, and why: what is tolerated now would be for ever.
+    Lost(String),
 }
 
 /// Puts the outcomes of a plan together, every one of them exactly once.
@@ -131,6 +147,7 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         order: order::worst_first(&entries),
         entries,
         origin: setting.origin,
+        remarks: setting.remarks,
         stopped: ran.stopped,
     }
 }
@@ -187,22 +204,31 @@ fn entry((job, looked): (Job, Looked)) -> Entry {
     }
 }
 
-/// Stays OK while a failure is not confirmed; without history it is believed at once.
+/// Stays OK while a failure is not confirmed; where nothing can be, it is believed at once.
 fn doubt(entry: &mut Entry, confirm: Confirm, setting: &Setting) {
-    match &setting.past {
-        Err(why) => entry
-            .outcome
-            .detail(&format!("nothing can be confirmed: {why}")),
+    let past = match (&setting.past, &setting.looks) {
+        (Err(why), _) | (_, Looks::Lost(why)) => {
+            let line = format!("nothing can be confirmed: {why}");
+            return entry.outcome.detail(&line);
+        }
+        (Ok(past), _) => past.get(&entry.name),
+    };
+    let doubt = match (&setting.looks, past) {
         // An answer of an earlier run confirms nothing.
-        Ok(past) if entry.age.is_some() => {
-            entry.state = past.get(&entry.name).map_or(entry.state, |it| it.state);
+        _ if entry.age.is_some() => {
+            entry.state = past.map_or(entry.state, |it| it.state);
+            return;
         }
-        Ok(past) => {
-            if let Some(doubt) = confirm.doubt(past.get(&entry.name), setting.at) {
-                entry.remarks.push(doubt);
-                entry.state = State::Ok;
-            }
+        (Looks::ByHand, None) => {
+            let line = "nothing can be confirmed: no recorded run has seen it";
+            return entry.outcome.detail(line);
         }
+        (Looks::ByHand, Some(past)) => confirm.doubt_of_recorded(past, setting.at),
+        _ => confirm.doubt(past, setting.at),
+    };
+    if let Some(doubt) = doubt {
+        entry.remarks.push(doubt);
+        entry.state = State::Ok;
     }
 }
 
