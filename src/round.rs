@@ -406,7 +406,7 @@ fn firsts(plan: &Plan, memories: &Memories) -> HashSet<String> {
     let Ok(known) = memories else {
         return HashSet::new();
     };
-    let remembering = plan.jobs.iter().filter(|it| it.check.remembers());
+    let remembering = plan.jobs.iter().filter(|it| it.check.needs_earlier());
     let firsts = remembering.filter(|it| !known.contains_key(&it.name));
     firsts.map(|it| it.name.clone()).collect()
 }

@@ -20,6 +20,7 @@ mod export;
 mod formats;
 mod history;
 mod layers;
+mod lists;
 mod manual;
 mod places;
 mod records;

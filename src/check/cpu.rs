@@ -113,6 +113,11 @@ impl Check for Cpu {
         self.since_last_run
     }
 
+    /// Without an earlier run it measures for a moment.
+    fn needs_earlier(&self) -> bool {
+        false
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let range = Time::from_millis(100)..=Time::from_secs(60);
         let sample = self.sample.filter(|it| !range.contains(&it.0));

@@ -84,6 +84,11 @@ pub trait Check: Send + Sync {
         false
     }
 
+    /// Whether it says less than it should where there is no earlier run to compare with.
+    fn needs_earlier(&self) -> bool {
+        self.remembers()
+    }
+
     /// What of root's it reads, asks or starts, said behind "may not say": where others may write its list, root
     /// does not run it.
     fn privileged(&self) -> Option<&'static str> {

@@ -30,9 +30,12 @@ const CODES: &[Code] = &[
     code(
         "never-attested",
         "CRITICAL",
-        "Nobody has vouched for it yet: look, then say so with `koshu attest NAME --by WHO --note WHAT`.",
+        "Nobody has vouched for it yet, or only on a day that is yet to come: look, then say so with `koshu attest NAME --by WHO --note WHAT`.",
     ),
 ];
+
+/// How far ahead the clock may have been when somebody attested: it is set back a little now and then.
+const AHEAD: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Something that only a person can attest, as a restore test or an item of an audit; `koshu attest` records who did, and it goes stale.
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -120,14 +123,20 @@ impl Review {
             return with_what(Outcome::of(UNKNOWN, State::Unknown, line), what);
         };
         let every = self.every.0.as_secs_f64();
-        // An attestation from the future is as good as one of this moment.
+        let day = Timestamp::try_from(past.at).map(|it| it.to_zoned(TimeZone::system()));
+        let day = day.map_or(String::new(), |it| it.strftime(" on %Y-%m-%d").to_string());
+        if past.at > now + AHEAD {
+            let line = format!(
+                "attested by {}{day}, which is yet to come: a clock was wrong",
+                said.by
+            );
+            return with_what(Outcome::of("never-attested", State::Critical, &line), what);
+        }
         let age = now
             .duration_since(past.at)
             .unwrap_or_default()
             .as_secs_f64();
         let left = every - age;
-        let day = Timestamp::try_from(past.at).map(|it| it.to_zoned(TimeZone::system()));
-        let day = day.map_or(String::new(), |it| it.strftime(" on %Y-%m-%d").to_string());
         let holds = match left > 0.0 {
             true => format!("holds for another {}", quantity::seconds(left)),
             false => format!("stale for {}", quantity::seconds(-left)),
@@ -183,6 +192,19 @@ mod tests {
                 .lines()
                 .contains(&"note of anna: saw ¦ it".to_owned())
         );
+    }
+
+    #[test]
+    fn an_attestation_from_the_future_is_none() {
+        let check: Review = toml::from_str("what = 'it works'\nevery = '100d'").expect("keys");
+        let at = SystemTime::UNIX_EPOCH + Time::from_secs(20_000 * 86_400);
+        let value = Attestation::new("anna", None).to_value();
+        let previous = Previous::Known(Past { at, value });
+        let judged = |before: u64| check.judge(&previous, at - Time::from_secs(before));
+        assert_eq!(judged(60).state(), State::Ok);
+        let ahead = judged(10 * 365 * 86_400);
+        assert_eq!(ahead.state(), State::Critical);
+        assert!(ahead.line().contains("yet to come"), "{}", ahead.line());
     }
 
     #[test]

@@ -129,15 +129,48 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     if !about.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files: Vec<PathBuf> = fs::read_dir(path)
-        .map_err(|it| unreadable(&it))?
-        .filter_map(|it| Some(it.ok()?.path()))
-        .filter(|it| it.extension().is_some_and(|it| it == "toml"))
-        .collect();
+    let mut files = Vec::new();
+    let mut others = Vec::new();
+    for entry in fs::read_dir(path).map_err(|it| unreadable(&it))? {
+        let entry = entry.map_err(|it| unreadable(&it))?;
+        match is_list(&entry.path()) {
+            true => files.push(entry.path()),
+            false => others.push(entry.path()),
+        }
+    }
     files.sort();
+    others.sort();
     match files.is_empty() {
-        true => Err("no *.toml file in this directory, so nothing would be checked".to_owned()),
+        true => Err(format!(
+            "no *.toml file in this directory, so nothing would be checked{}",
+            instead(&others)
+        )),
         false => Ok(files),
+    }
+}
+
+/// Whether a file of a folder is a list by its name. What is hidden is somebody's draft, as editors make them.
+fn is_list(path: &Path) -> bool {
+    let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes);
+    let is_hidden = name.is_some_and(|it| it.starts_with(b"."));
+    !is_hidden && path.extension().is_some_and(|it| it == "toml")
+}
+
+/// What may have been meant to be a list in a folder that has none: "; lists in its folder sites are not read".
+fn instead(others: &[PathBuf]) -> String {
+    let has_lists = |it: &&PathBuf| {
+        let files = fs::read_dir(it).into_iter().flatten().flatten();
+        files.map(|it| it.path()).any(|it| is_list(&it))
+    };
+    let name = |it: &PathBuf| it.file_name().unwrap_or_default().display().to_string();
+    if let Some(folder) = others.iter().find(has_lists) {
+        return format!("; those in its folder {} are not read", name(folder));
+    }
+    let hidden = |it: &&PathBuf| it.extension().is_some_and(|it| it == "toml");
+    match (others.iter().find(hidden), others) {
+        (Some(file), _) => format!("; {} is hidden, and not read", name(file)),
+        (None, [file, ..]) => format!("; {} is no list by its name", name(file)),
+        (None, []) => String::new(),
     }
 }
 
