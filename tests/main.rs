@@ -26,6 +26,7 @@ mod places;
 mod records;
 mod running;
 mod secrets;
+mod shared;
 mod triage;
 
 // What each type promises.
