@@ -114,14 +114,14 @@ pub enum PastFormat {
 
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// A name, a pattern of names, or tag:PATTERN
-    #[arg(value_name = "PATTERN")]
-    pub pattern: String,
+    /// A name, a pattern of names, or tag:PATTERN; nothing shows what is paused
+    #[arg(value_name = "PATTERN", requires = "length")]
+    pub pattern: Option<String>,
     /// For how long
-    #[arg(long = "for", value_name = "DURATION")]
-    pub length: Limit,
+    #[arg(long = "for", value_name = "DURATION", requires = "pattern")]
+    pub length: Option<Limit>,
     /// Why, for whoever reads it
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", requires = "pattern")]
     pub because: Option<String>,
     #[command(flatten)]
     pub lists: Lists,

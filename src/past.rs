@@ -2,7 +2,8 @@
 
 use crate::check::{self, review};
 use crate::cli::{Attest, PastArgs, PastFormat, PauseArgs, ResumeArgs};
-use crate::history::{History, Home, Listed, list, shared};
+use crate::history::shared::{self, Shared};
+use crate::history::{History, Home, Listed, list};
 use crate::host::account;
 use crate::model::duration::since_1970;
 use crate::model::name;
@@ -45,6 +46,9 @@ fn quoted<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> String {
     }
 }
 
+/// For whose runs holds what root says.
+const ALL: &str = "all runs on this host";
+
 /// Where what somebody says of a list is kept. What root says holds for all users, unless a file is named.
 pub struct Hold {
     state: Option<PathBuf>,
@@ -74,11 +78,7 @@ impl Hold {
     }
 
     /// Where nobody has named a list and one alone has something paused, that one is meant.
-    fn mean_the_only_one_paused(
-        &mut self,
-        shared: &shared::Shared,
-        at: SystemTime,
-    ) -> Result<(), String> {
+    fn mean_the_only_one_paused(&mut self, shared: &Shared, at: SystemTime) -> Result<(), String> {
         let mut keys = shared.paused(at);
         if let Some(history) = self.look()? {
             keys.extend(history.paused(at).map_err(told)?);
@@ -91,10 +91,25 @@ impl Hold {
         Ok(())
     }
 
+    /// What root has said for all, which a named file is apart from.
+    fn shared(&self) -> Result<Shared, String> {
+        match self.state {
+            None => Shared::read().map_err(told),
+            Some(_) => Ok(Shared::default()),
+        }
+    }
+
     /// For whose runs it holds.
     fn reach(&self) -> String {
+        match self.is_for_all() {
+            true => ALL.to_owned(),
+            false => self.own_reach(),
+        }
+    }
+
+    /// For whose runs holds what is in the history itself.
+    fn own_reach(&self) -> String {
         match &self.state {
-            None if self.is_for_all() => "all runs on this host".to_owned(),
             None => format!("runs of {} only", account::own()),
             Some(state) => format!("runs with --state {} only", state.display()),
         }
@@ -192,14 +207,17 @@ pub fn pause(
     hold: &mut Hold,
     at: SystemTime,
 ) -> Result<String, String> {
-    let meant = plan.meant(&given.pattern);
+    let (Some(pattern), Some(length)) = (&given.pattern, given.length) else {
+        return paused(hold, at);
+    };
+    let meant = plan.meant(pattern);
     if meant.is_empty() {
-        return Err(plan.no_such(&given.pattern));
+        return Err(plan.no_such(pattern));
     }
     let pause = Pause {
-        pattern: given.pattern.clone(),
+        pattern: pattern.clone(),
         since: at,
-        until: at + given.length.0,
+        until: at + length.0,
         because: text::clean(given.because.as_deref().unwrap_or_default()),
     };
     let refused = |it: anyhow::Error| format!("not paused: {it:#}");
@@ -207,12 +225,39 @@ pub fn pause(
         true => shared::change(at, |it| it.pause(&hold.listed, &pause)).map_err(refused)?,
         false => hold.history(at)?.pause(&pause).map_err(refused)?,
     }
-    let length = quantity::seconds(given.length.0.as_secs_f64());
+    let length = quantity::seconds(length.0.as_secs_f64());
     Ok(format!(
         "OK - paused for {length}: {}\nThis holds for {}.\n",
         meant.join(", "),
         hold.reach()
     ))
+}
+
+/// What is paused, and for whose runs.
+fn paused(hold: &Hold, at: SystemTime) -> Result<String, String> {
+    let own = match hold.look()? {
+        Some(history) => history.pauses(at, at).map_err(told)?,
+        None => Vec::new(),
+    };
+    let common = hold.shared()?.pauses(&hold.listed, at, at);
+    if own.is_empty() && common.is_empty() {
+        return Ok("OK - nothing is paused\n".to_owned());
+    }
+    let zone = TimeZone::system();
+    let mut text = format!("OK - {} paused\n", own.len() + common.len());
+    let mut tell = |pauses: &[Pause], reach: &str| {
+        for it in pauses {
+            let until = moment(it.until, &zone, "%F %H:%M");
+            let because = match it.because.as_str() {
+                "" => String::new(),
+                because => format!(" ({because})"),
+            };
+            let _ = writeln!(text, "{} until {until}{because}, for {reach}", it.pattern);
+        }
+    };
+    tell(&common, ALL);
+    tell(&own, &hold.own_reach());
+    Ok(text)
 }
 
 /// Ends pauses.
@@ -223,10 +268,7 @@ pub fn resume(given: &ResumeArgs, hold: &mut Hold, at: SystemTime) -> Result<Str
     let pattern = &given.pattern;
     let mut ended = 0;
     let mut open: Vec<String> = Vec::new();
-    let shared = match hold.state {
-        None => shared::Shared::read().map_err(told)?,
-        Some(_) => shared::Shared::default(),
-    };
+    let shared = hold.shared()?;
     if given.lists.config.is_empty() {
         hold.mean_the_only_one_paused(&shared, at)?;
     }

@@ -31,7 +31,7 @@ fn on_a_host(script: &str) -> Option<String> {
 fn what_root_pauses_and_attests_holds_for_every_user() {
     let Some(text) = on_a_host(
         "user $1 run a; root $1 pause a --for 2h --because move; user $1 run a; user $1 run a --state none; user $1 resume a; \
-         root $1 run a; root $1 resume a; user $1 run a; \
+         root $1 run a; user $1 pause; root $1 resume a; user $1 run a; \
          root $1 attest restore --by anna; user $1 run restore; root $1 run restore; \
          stat -c '%a %U %n' /var/lib/koshu /var/lib/koshu/shared*",
     ) else {
@@ -44,6 +44,10 @@ fn what_root_pauses_and_attests_holds_for_every_user() {
     assert_eq!(has("OK - paused for 2 h: a"), 1, "{text}");
     assert_eq!(has("OK - attested by anna on "), 2, "{text}");
     assert_eq!(has("This holds for all runs on this host."), 3, "{text}");
+    assert!(
+        text.contains(" (move), for all runs on this host\n"),
+        "{text}"
+    );
     assert!(
         text.contains(
             "UNKNOWN - a is paused by root for all runs on this host, and only root ends that"
@@ -60,13 +64,15 @@ fn what_root_pauses_and_attests_holds_for_every_user() {
 #[test]
 fn what_another_user_says_holds_for_that_user_only() {
     let Some(text) = on_a_host(
-        "user $1 pause a --for 2h; user $1 attest restore --by bert; user $1 run a; user $1 run restore; root $1 run a; root $1 run restore",
+        "user $1 pause a --for 2h; user $1 pause; root $1 pause; user $1 attest restore --by bert; user $1 run a; user $1 run restore; root $1 run a; root $1 run restore",
     ) else {
         return;
     };
     let lines: Vec<&str> = text.lines().collect();
     let has = |text: &str| lines.iter().filter(|it| it.starts_with(text)).count();
     assert_eq!(has("This holds for runs of "), 2, "{text}");
+    assert_eq!(has("a until 20"), 1, "{text}");
+    assert_eq!(has("OK - nothing is paused"), 1, "{text}");
     assert!(lines.iter().any(|it| it.ends_with(" only.")), "{text}");
     assert_eq!(has("OK - in maintenance until "), 1, "{text}");
     assert_eq!(has("OK - attested by bert on "), 1, "{text}");
