@@ -558,6 +558,7 @@ fn env() -> check::Env {
         host: host(),
         exe: PathBuf::from("/proc/self/exe"),
         roots: roots(),
+        clock: check::Clock(SystemTime::now),
     }
 }
 

@@ -388,6 +388,17 @@ pub struct Env {
     /// The file to start for helper processes.
     pub exe: PathBuf,
     pub roots: Roots,
+    pub clock: Clock,
+}
+
+/// Reads this machine's clock, for a check of the clock itself; everything else goes by [`Context::now`].
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(pub fn() -> SystemTime);
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock(|| SystemTime::UNIX_EPOCH)
+    }
 }
 
 impl Env {

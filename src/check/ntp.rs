@@ -1,6 +1,6 @@
 //! `ntp`: this machine's clock agrees with a time server, which itself knows the time (SNTP, RFC 5905).
 
-use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::check::{Check, Clock, Context, Flaw, Type, flaw};
 use crate::model::limits::{Count, Judges, Limits, Old, Time};
 use crate::model::metric::Metric;
 use crate::model::outcome::{Code, Outcome, code};
@@ -54,7 +54,7 @@ const CODES: &[Code] = &[
     code("malformed", "CRITICAL", "The answer is no NTP."),
 ];
 
-/// This machine's clock agrees with a time server's, and the server knows the time itself. Of several answers, the one with the shortest way counts.
+/// This machine's clock agrees with a time server's, and the server knows the time itself. Where the way there leaves in doubt on which side of a limit the clock is, more answers are asked for, and the one with the shortest way counts.
 #[derive(Deserialize, schemars::JsonSchema)]
 pub struct Ntp {
     /// The server, as `HOST` or `HOST:PORT`.
@@ -74,12 +74,13 @@ pub struct Ntp {
 
 /// The port of NTP (RFC 5905 section 7.2).
 const PORT: u16 = 123;
-/// How many answers are wanted; servers limit how many they give.
+/// The most answers that are asked for, where one leaves a doubt.
 const ANSWERS: usize = 4;
-/// How long is waited for one of them, once the first has come.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long is waited before a question that has got no answer is asked again.
+/// How long is waited before a question that has got no answer is asked again, and between questions that have: servers
+/// take those that come quicker for an attack (ntpd's `discard minimum 2`).
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long is waited before a server that asks for fewer questions gets another one.
+const SLOWER: Duration = Duration::from_secs(4);
 /// The length of a packet without extensions.
 const PACKET: usize = 48;
 
@@ -105,6 +106,11 @@ impl Stamp {
     fn since(self, earlier: Stamp) -> f64 {
         self.0.wrapping_sub(earlier.0) as i64 as f64 / 4_294_967_296.0
     }
+
+    fn after(self, time: Duration) -> Stamp {
+        let fraction = (u64::from(time.subsec_nanos()) << 32) / 1_000_000_000;
+        Stamp(self.0.wrapping_add((time.as_secs() << 32) | fraction))
+    }
 }
 
 /// What a server said.
@@ -120,6 +126,26 @@ struct Answer {
     originate: Stamp,
     receive: Stamp,
     transmit: Stamp,
+}
+
+impl Answer {
+    /// What stratum 0 means by its four letters, if they are some (RFC 5905, section 7.4).
+    fn code(&self) -> Option<String> {
+        let letters = self.reference_id.iter().take_while(|it| **it != 0);
+        let code: String = letters.map(|it| char::from(*it)).collect();
+        let is_code = code.chars().all(|it| it.is_ascii_uppercase());
+        (self.stratum == 0 && is_code && !code.is_empty()).then_some(code)
+    }
+
+    /// The code of a server that refuses to tell the time. The others say in which state it is itself.
+    fn kiss(&self) -> Option<String> {
+        const STATES: [&str; 7] = ["ACST", "AUTO", "BCST", "INIT", "MCST", "STEP", "XFAC"];
+        self.code().filter(|it| !STATES.contains(&it.as_str()))
+    }
+
+    fn knows_the_time(&self) -> bool {
+        self.leap != 3 && (1..16).contains(&self.stratum)
+    }
 }
 
 /// RFC 5905 section 7.3.
@@ -157,6 +183,16 @@ struct Sample {
     offset: f64,
     /// How long the way there and back took, in seconds.
     delay: f64,
+    /// When it came, by this machine's clock.
+    back: Stamp,
+}
+
+/// What a server makes of being asked.
+#[derive(Clone, Debug, PartialEq)]
+enum Said {
+    Time(Sample),
+    /// It refuses, with this code.
+    Kiss(String),
 }
 
 impl Sample {
@@ -168,6 +204,7 @@ impl Sample {
             answer,
             offset: (out + home) / 2.0,
             delay: (whole - answer.transmit.since(answer.receive)).max(0.0),
+            back,
         }
     }
 }
@@ -175,7 +212,11 @@ impl Sample {
 impl Check for Ntp {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
         match self.observe(cx) {
-            Ok((who, sample)) => Ok(self.judge(&who, &sample, Stamp::of(cx.now))),
+            Ok((who, Said::Time(sample))) => Ok(self.judge(&who, &sample)),
+            Ok((who, Said::Kiss(code))) => {
+                let line = format!("{who} refuses to tell the time ({code})");
+                Ok(Outcome::of("kiss", State::Critical, &line))
+            }
             Err(fault) => fault.outcome(),
         }
     }
@@ -187,46 +228,112 @@ impl Check for Ntp {
 }
 
 impl Ntp {
-    /// The answer with the shortest way, of the first address that answers.
-    fn observe(&self, cx: &Context) -> Result<(String, Sample), Fault> {
+    /// What the first address says that tells the time, or the first that refuses to.
+    fn observe(&self, cx: &Context) -> Result<(String, Said), Fault> {
         let (host, port) = net::split_port(&self.host);
         let port = port.or(self.port).unwrap_or(PORT);
         let addresses = net::resolve(host, port, self.family, cx.deadline)?;
-        let mut last = None;
+        let (mut kiss, mut last) = (None, None);
         for (index, address) in addresses.iter().enumerate() {
             // What is left is shared among the addresses that are left.
             let share = net::left(cx.deadline) / (addresses.len() - index) as u32;
-            match ask(*address, Instant::now() + share, cx) {
-                Ok(sample) => return Ok((address.to_string(), sample)),
+            match self.ask(*address, Instant::now() + share, cx.run.env.clock) {
+                Ok(Said::Time(sample)) => return Ok((address.to_string(), Said::Time(sample))),
+                Ok(said) => kiss = kiss.or(Some((address.to_string(), said))),
                 Err(fault) => last = Some(fault),
             }
         }
-        Err(last.unwrap_or_else(|| Fault::Late("no address".to_owned())))
+        match (kiss, last) {
+            (Some(kiss), _) => Ok(kiss),
+            (None, last) => Err(last.unwrap_or_else(|| Fault::Late("no address".to_owned()))),
+        }
     }
 
-    fn judge(&self, who: &str, sample: &Sample, now: Stamp) -> Outcome {
-        let Sample {
-            answer,
-            offset,
-            delay,
-        } = *sample;
-        if answer.stratum == 0 && answer.leap != 3 {
-            let code = String::from_utf8_lossy(&answer.reference_id)
-                .trim_end_matches('\0')
-                .to_owned();
-            let line = format!("{who} refuses to tell the time ({code})");
-            return Outcome::of("kiss", State::Critical, &line);
-        }
-        let clock = match offset {
-            it if it.abs() < 0.0005 => format!("this clock and that of {who} agree"),
-            it if it > 0.0 => format!("this clock is {} behind {who}", quantity::seconds(it)),
-            it => format!("this clock is {} ahead of {who}", quantity::seconds(-it)),
+    /// Asks one address until what it says of the clock is beyond doubt.
+    fn ask(&self, address: SocketAddr, until: Instant, clock: Clock) -> Result<Said, Fault> {
+        let who = address.to_string();
+        let told = |error: &std::io::Error| net::fault(error, &who, "waiting for its answer");
+        let any = match address {
+            SocketAddr::V4(_) => "0.0.0.0:0",
+            SocketAddr::V6(_) => "[::]:0",
         };
-        let mut outcome = Outcome::new(&format!("{clock}, stratum {}", answer.stratum));
-        if answer.leap == 3 || answer.stratum > 15 {
-            let line = format!("{who} says that it does not know the time");
-            outcome.find("unsynchronized", State::Critical, &line);
+        let socket = UdpSocket::bind(any).map_err(|it| told(&it))?;
+        socket.connect(address).map_err(|it| told(&it))?;
+        let mut open: Vec<Asked> = Vec::new();
+        let (mut best, mut kiss): (Option<Sample>, Option<String>) = (None, None);
+        let mut malformed = false;
+        for _ in 0..ANSWERS {
+            if net::left(until).is_zero() {
+                break;
+            }
+            // The clock is read here and nowhere before, so that nothing that took time is taken for its error.
+            let asked = Asked {
+                clock: Stamp::of((clock.0)()),
+                at: Instant::now(),
+            };
+            open.push(asked);
+            if let Err(error) = socket.send(&question(asked.clock)) {
+                match best {
+                    Some(_) => break,
+                    None => return Err(told(&error)),
+                }
+            }
+            let sample = match hear(&socket, &mut open, (asked.at + AGAIN).min(until)) {
+                Ok(Some(sample)) => sample,
+                Ok(None) => {
+                    malformed = true;
+                    continue;
+                }
+                // Whoever has answered once is not silent.
+                Err(_) if best.is_some() || kiss.is_some() => break,
+                Err(error) => match net::fault(&error, &who, "waiting for its answer") {
+                    Fault::Late(_) => continue,
+                    fault => return Err(fault),
+                },
+            };
+            let pause = match sample.answer.kiss() {
+                // It has said what it will say.
+                Some(_) if best.is_some() || kiss.is_some() => break,
+                Some(code) if code == "RATE" => {
+                    kiss = Some(code);
+                    SLOWER
+                }
+                Some(code) => return Ok(Said::Kiss(code)),
+                None => {
+                    best = best.filter(|it| it.delay <= sample.delay).or(Some(sample));
+                    AGAIN
+                }
+            };
+            let doubtful = best.is_none_or(|it| self.is_doubtful(&it));
+            if !doubtful || net::left(until) <= pause {
+                break;
+            }
+            std::thread::sleep(pause);
         }
+        match (best, kiss) {
+            (Some(best), _) => Ok(Said::Time(best)),
+            (None, Some(code)) => Ok(Said::Kiss(code)),
+            (None, None) if malformed => {
+                let text = format!("{who} answers, but not in NTP");
+                Err(Fault::world("malformed", text))
+            }
+            (None, None) => Err(Fault::Late(format!("{who}: no answer in time"))),
+        }
+    }
+
+    /// Whether the way was so long that the clock may be on the other side of a limit: its error is at most half of it
+    /// (RFC 5905, section 11.2).
+    fn is_doubtful(&self, sample: &Sample) -> bool {
+        let half = sample.delay / 2.0;
+        let (least, most) = (sample.offset - half, sample.offset + half);
+        // Limits hold in both directions, so that what is nearest to none may be the mildest.
+        let at = [least, most, 0.0_f64.clamp(least, most)];
+        let states = at.map(|it| self.offset(it).state());
+        sample.answer.knows_the_time() && states.iter().any(|it| *it != states[0])
+    }
+
+    /// A difference with the limits that judge it.
+    fn offset(&self, offset: f64) -> Metric {
         let default = "1s,10s".parse::<Limits<Time>>().ok();
         let limits = if self.offset.is_some() {
             &self.offset
@@ -235,13 +342,34 @@ impl Ntp {
         };
         let limits = either_way(Limits::maybe(limits, 0.0));
         let metric = Metric::new("offset", micro(offset), Unit::Seconds).signed();
-        outcome.measure(metric.judged(limits), &clock);
+        metric.judged(limits)
+    }
+
+    fn judge(&self, who: &str, sample: &Sample) -> Outcome {
+        let Sample {
+            answer,
+            offset,
+            delay,
+            back,
+        } = *sample;
+        let clock = match offset {
+            it if it.abs() < 0.0005 => format!("this clock and that of {who} agree"),
+            it if it > 0.0 => format!("this clock is {} behind {who}", quantity::seconds(it)),
+            it => format!("this clock is {} ahead of {who}", quantity::seconds(-it)),
+        };
+        let mut outcome = Outcome::new(&format!("{clock}, stratum {}", answer.stratum));
+        if !answer.knows_the_time() {
+            let code = answer.code().map_or(String::new(), |it| format!(" ({it})"));
+            let line = format!("{who} says that it does not know the time{code}");
+            outcome.find("unsynchronized", State::Critical, &line);
+        }
+        outcome.measure(self.offset(offset), &clock);
         outcome.note(Metric::new("delay", micro(delay), Unit::Seconds));
         let metric = Metric::new("stratum", f64::from(answer.stratum), Unit::None);
         let line = format!("{who} has stratum {}", answer.stratum);
         outcome.measure(metric.judged(Limits::maybe(&self.stratum, 0.0)), &line);
         if answer.reference.0 != 0 {
-            let age = now.since(answer.reference) + offset;
+            let age = back.since(answer.reference) + offset;
             let metric = Metric::new("age", age.max(0.0).round(), Unit::Seconds);
             let line = format!(
                 "{who} has not heard from its own source for {}",
@@ -275,63 +403,20 @@ fn either_way(limits: Judges) -> Judges {
     }
 }
 
-/// Asks one address until it has answered often enough.
-fn ask(address: SocketAddr, until: Instant, cx: &Context) -> Result<Sample, Fault> {
-    let who = address.to_string();
-    let told = |error: &std::io::Error| net::fault(error, &who, "waiting for its answer");
-    let any = match address {
-        SocketAddr::V4(_) => "0.0.0.0:0",
-        SocketAddr::V6(_) => "[::]:0",
-    };
-    let socket = UdpSocket::bind(any).map_err(|it| told(&it))?;
-    socket.connect(address).map_err(|it| told(&it))?;
-    let begin = Instant::now();
-    // The wall clock is read once; that it is set meanwhile changes nothing.
-    let now = || Stamp::of(cx.now + begin.elapsed());
-    let mut best: Option<Sample> = None;
-    let mut malformed = false;
-    for _ in 0..ANSWERS {
-        let sent = now();
-        socket.send(&question(sent)).map_err(|it| told(&it))?;
-        let patience = if best.is_some() { PATIENCE } else { AGAIN };
-        let wait = Instant::now() + patience;
-        match hear(&socket, sent, wait.min(until), &now) {
-            Ok(Some(sample)) => {
-                best = best.filter(|it| it.delay <= sample.delay).or(Some(sample));
-                if sample.answer.stratum == 0 {
-                    break;
-                }
-            }
-            Ok(None) => malformed = true,
-            Err(error) => match (net::fault(&error, &who, "waiting for its answer"), best) {
-                // Whoever has answered once is not silent.
-                (Fault::Late(_), Some(_)) => break,
-                (Fault::Late(_), None) if Instant::now() < until => (),
-                (fault, None) => return Err(fault),
-                (_, Some(_)) => break,
-            },
-        }
-        if Instant::now() >= until {
-            break;
-        }
-    }
-    match (best, malformed) {
-        (Some(best), _) => Ok(best),
-        (None, true) => Err(Fault::world(
-            "malformed",
-            format!("{who} answers, but not in NTP"),
-        )),
-        (None, false) => Err(Fault::Late(format!("{who}: no answer in time"))),
-    }
+/// A question that may still be answered: when it was asked, by the clock and by what no one sets.
+#[derive(Clone, Copy)]
+struct Asked {
+    clock: Stamp,
+    at: Instant,
 }
 
-/// The answer to the question of a moment; `None` for something else.
+/// An answer to one of the questions, which is closed by it; `None` for something else.
 fn hear(
     socket: &UdpSocket,
-    sent: Stamp,
+    open: &mut Vec<Asked>,
     until: Instant,
-    now: &dyn Fn() -> Stamp,
 ) -> std::io::Result<Option<Sample>> {
+    use std::io::ErrorKind as Kind;
     let mut buffer = [0; 512];
     let mut other = false;
     loop {
@@ -339,32 +424,32 @@ fn hear(
         if left.is_zero() {
             return match other {
                 true => Ok(None),
-                false => Err(std::io::ErrorKind::TimedOut.into()),
+                false => Err(Kind::TimedOut.into()),
             };
         }
         socket.set_read_timeout(Some(left))?;
         match socket.recv(&mut buffer) {
             Ok(count) => {
-                let back = now();
-                match parse(&buffer[..count]) {
-                    Some(answer) if answer.originate == sent => {
+                let came = Instant::now();
+                let answer = parse(&buffer[..count]);
+                let asked = answer
+                    .and_then(|answer| open.iter().position(|it| it.clock == answer.originate));
+                match (answer, asked) {
+                    (Some(answer), Some(index)) => {
+                        let asked = open.swap_remove(index);
+                        let back = asked.clock.after(came - asked.at);
                         return Ok(Some(Sample::of(answer, back)));
                     }
-                    // A late answer to an earlier question, or a stranger's.
-                    Some(_) => (),
-                    None => other = true,
+                    // A stranger's.
+                    (Some(_), None) => (),
+                    (None, _) => other = true,
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => (),
             Err(error)
-                if other
-                    && matches!(
-                        error.kind(),
-                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                    ) =>
-            {
-                return Ok(None);
-            }
+                if matches!(
+                    error.kind(),
+                    Kind::Interrupted | Kind::WouldBlock | Kind::TimedOut
+                ) => {}
             Err(error) => return Err(error),
         }
     }
@@ -394,7 +479,7 @@ mod tests {
 
     fn judged(keys: &str, sample: &Sample) -> Outcome {
         let check: Ntp = toml::from_str(&format!("host = 'h'\n{keys}")).expect("an ntp check");
-        check.judge("192.0.2.1:123", sample, at(1000.0))
+        check.judge("192.0.2.1:123", sample)
     }
 
     #[test]
@@ -424,16 +509,48 @@ mod tests {
         let mut it = sample(0.0);
         it.answer.leap = 3;
         assert_eq!(judged("", &it).findings()[0].code, "unsynchronized");
-        it.answer.leap = 0;
         it.answer.stratum = 0;
-        it.answer.reference_id = *b"RATE";
+        it.answer.reference_id = *b"INIT";
         assert_eq!(
             judged("", &it).line(),
-            "192.0.2.1:123 refuses to tell the time (RATE)"
+            "192.0.2.1:123 says that it does not know the time (INIT)"
         );
+        assert_eq!(it.answer.kiss(), None);
+        it.answer.reference_id = [0; 4];
+        it.answer.leap = 0;
+        assert_eq!(judged("", &it).findings()[0].code, "unsynchronized");
         let it = sample(0.0);
         assert_eq!(judged("age = '60s,5m'", &it).state(), State::Warning);
         assert_eq!(judged("stratum = ',~:1'", &it).state(), State::Critical);
+    }
+
+    #[test]
+    fn a_kiss_is_one_whatever_its_leap() {
+        let mut it = sample(0.0);
+        it.answer.stratum = 0;
+        for (leap, code) in [(0, b"DENY"), (3, b"RATE"), (3, b"RSTR")] {
+            it.answer.leap = leap;
+            it.answer.reference_id = *code;
+            assert_eq!(
+                it.answer.kiss().map(String::into_bytes),
+                Some(code.to_vec())
+            );
+        }
+        it.answer.stratum = 2;
+        assert_eq!(it.answer.kiss(), None, "of a server of its own name");
+    }
+
+    #[test]
+    fn only_a_way_that_is_too_long_leaves_a_doubt() {
+        // 40 ms there and back.
+        let doubtful = |keys: &str, offset: f64| {
+            let check: Ntp = toml::from_str(&format!("host = 'h'\n{keys}")).expect("an ntp check");
+            check.is_doubtful(&sample(offset))
+        };
+        assert!(!doubtful("", 0.0));
+        assert!(!doubtful("", 5.0));
+        assert!(doubtful("", 0.99));
+        assert!(doubtful("offset = '10ms,1s'", 0.0));
     }
 
     #[test]
