@@ -139,3 +139,121 @@ fn tls_is_spoken_and_verified() {
             .contains("does not speak TLS")
     );
 }
+
+/// A mail server that greets with these lines, one after the other with a pause, and refuses who speaks before it has
+/// finished, as exim and postfix do.
+fn strict_mail(greeting: &'static [&'static str]) -> std::net::SocketAddr {
+    server::serve(move |mut stream| {
+        for line in greeting {
+            let pause = Some(Duration::from_millis(150));
+            stream.set_read_timeout(pause).expect("a socket");
+            if stream.read(&mut [0; 100]).is_ok_and(|it| it > 0) {
+                let _ = stream.write_all(b"554 SMTP synchronization error\r\n");
+                return;
+            }
+            let _ = stream.write_all(line.as_bytes());
+        }
+        stream.set_read_timeout(None).expect("a socket");
+        let mut heard = [0; 100];
+        while let Ok(count @ 1..) = stream.read(&mut heard) {
+            let _ = match &heard[..count] {
+                b"QUIT\r\n" => return drop(stream.write_all(b"221 bye\r\n")),
+                b"EHLO koshu\r\n" => stream.write_all(b"250-mail\r\n250-SIZE 100\r\n250 HELP\r\n"),
+                _ => return drop(stream.write_all(b"500 what?\r\n")),
+            };
+        }
+    })
+}
+
+const QUIT: &str =
+    r#"dialogue=[{ expect = "^220 " }, { send = "QUIT\r\n" }, { expect = "^221 " }]"#;
+
+#[test]
+fn a_server_that_greets_first_is_let_to_finish() {
+    for greeting in [
+        &["220 mail ESMTP\r\n"][..],
+        &["220-mail ESMTP\r\n220 no spam\r\n"],
+        &["220-mail ESMTP\r\n", "220-no spam\r\n", "220 ready\r\n"],
+        &["220-ma", "il ESMTP\r\n220", " ready\r\n"],
+    ] {
+        let mail = strict_mail(greeting).to_string();
+        assert!(
+            koshu(&["tcp", &mail, QUIT])
+                .is("OK")
+                .ends_with("answers \"221 bye\"")
+        );
+        // Whoever is content with its first words does not speak into the others.
+        let short = r#"dialogue=[{ expect = "220" }, { send = "QUIT\r\n" }, { expect = "221" }]"#;
+        koshu(&["tcp", &mail, short]).is("OK");
+        koshu(&["tcp", &mail, "expect=^220 ", r#"send="QUIT\r\n""#]).is("OK");
+    }
+    let mail = strict_mail(&["220 mail\r\n"]).to_string();
+    let rude = koshu(&[
+        "tcp",
+        &mail,
+        r#"dialogue=[{ send = "QUIT\r\n" }, { expect = "^220 " }]"#,
+    ]);
+    assert!(
+        rude.is("CRITICAL")
+            .contains("554 SMTP synchronization error")
+    );
+}
+
+#[test]
+fn a_dialogue_says_which_step_failed() {
+    let mail = strict_mail(&["220 mail\r\n"]).to_string();
+    let long = r#"dialogue=[{ expect = "^220 " }, { send = "EHLO koshu\r\n" }, { expect = "SIZE" }, { expect = "^250 HELP$" }, { send = "NOOP\r\n" }, { expect = "^250 " }]"#;
+    assert_eq!(
+        koshu(&["tcp", &mail, long]).is("CRITICAL"),
+        format!("{mail} says \"500 what?\", expected /^250 / (step 6 of 6)")
+    );
+    let waits = r#"dialogue=[{ expect = "^220 " }, { expect = "^220 " }]"#;
+    let said = koshu(&["tcp", &mail, waits, "timeout=600ms"]);
+    assert!(said.is("CRITICAL").contains("so far it says \"220 mail\""));
+    for bad in [
+        "dialogue=[{ send = 'a', expect = 'b' }]",
+        "dialogue=[{ say = 'a' }]",
+    ] {
+        koshu(&["tcp", &mail, bad]).is("UNKNOWN");
+    }
+    koshu(&["tcp", &mail, "dialogue=[{ send = 'a' }]", "expect=x"]).is("UNKNOWN");
+}
+
+#[test]
+fn the_shipped_example_works_with_a_real_exim() {
+    let Some(exim) = engine::find("exim4") else {
+        return;
+    };
+    if !rustix::process::geteuid().is_root() {
+        engine::skip("exim takes a configuration from root alone");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().display().to_string();
+    // It greets in two lines.
+    let config = format!(
+        "primary_hostname = mail.example.jp\nspool_directory = {at}/spool\nlog_file_path = {at}/%slog\n\
+         pid_file_path = {at}/pid\nexim_user = root\nkeep_environment =\n\
+         smtp_banner = \"mail.example.jp ESMTP\\nno spam here\"\nacl_smtp_connect = c\n\
+         begin acl\nc:\n  accept\n"
+    );
+    let file = folder.path().join("exim.conf");
+    std::fs::write(&file, config).expect("a file");
+    let port = server::free_port();
+    let mut command = std::process::Command::new(exim);
+    command
+        .arg("-C")
+        .arg(&file)
+        .args(["-bdf", "-oX", &format!("127.0.0.1.{port}")]);
+    let _running = engine::start(&mut command);
+    engine::until_open(port);
+    let example = include_str!("../checks/tcp.toml");
+    let example = example.replace("mail.example.jp:25", &format!("127.0.0.1:{port}"));
+    let said = crate::koshu::Lists::new(&example).run(&[]);
+    assert!(
+        said.is("OK")
+            .contains("answers \"221 mail.example.jp closing connection\""),
+        "{}",
+        said.out
+    );
+}
