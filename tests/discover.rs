@@ -45,11 +45,11 @@ for day in 1 2 3; do
   touch -d "$((4 - day)) days ago" /var/backups/shop-2026-11-2$day.dump
 done
 touch -d '20 hours ago' /var/backups/shop-2026-11-23.dump
-chown postgres {at}; chmod 755 {at}
+mkdir {at}/db; chown postgres {at}/db; chmod 755 {at}
 as="setpriv --reuid postgres --regid postgres --clear-groups"
-$as {initdb} -D {at}/data -A trust --no-sync >/dev/null
-$as {postgres} -D {at}/data -h 127.0.0.1 -p 5432 -k {at} -c fsync=off >/dev/null &
-for i in $(seq 100); do [ -e {at}/.s.PGSQL.5432 ] && break; sleep 0.05; done
+$as {initdb} -D {at}/db/data -A trust --no-sync >/dev/null
+$as {postgres} -D {at}/db/data -h 127.0.0.1 -p 5432 -k {at}/db -c fsync=off >/dev/null &
+for i in $(seq 100); do [ -e {at}/db/.s.PGSQL.5432 ] && break; sleep 0.05; done
 trap 'kill $(cat {at}/nginx.pid); kill -INT %1; wait' EXIT
 cd {at}; set +e
 "#,

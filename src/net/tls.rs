@@ -332,7 +332,10 @@ pub fn handshake(
             let seen = peer(&conn);
             return Err(Failed {
                 fault: fault(&error, who, "in the TLS handshake"),
-                is_strange: seen.chain.is_empty() && is_strange(&error),
+                // What the list asks for is no lack of koshu's.
+                is_strange: seen.chain.is_empty()
+                    && offer.oldest != Some(Version::V13)
+                    && is_strange(&error),
                 peer: (!seen.chain.is_empty()).then_some(seen),
             });
         }
