@@ -28,8 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Run checks: all, or those whose name or tag is given
     Run(Run),
-    /// Show which checks would run on this host
-    List(Lists),
+    /// Show which checks would run on this host, what they look at, groups, and windows with their next time
+    List(ListArgs),
     /// Read the list and tell every mistake in it
     Validate(Lists),
     /// Explain a check type with its keys, a finding and what to do about it, or how to plug koshu into another system
@@ -229,6 +229,16 @@ pub struct Options {
     /// The most bytes that the nagios format prints
     #[arg(long, value_name = "N", default_value_t = Style::MAX_BYTES as u32, value_parser = clap::value_parser!(u32).range(80..=16_777_216))]
     pub max_bytes: u32,
+}
+
+// What to list; a doc comment would become the help text of the command.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub lists: Lists,
+    /// As if this machine were called so [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
 }
 
 /// When a run prints its answer.

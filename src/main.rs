@@ -36,6 +36,7 @@ use crate::format::{Failure, Format, Style};
 use crate::history::{History, Listed, list};
 use crate::host::Roots;
 use crate::host::kernel;
+use crate::manual::View;
 use crate::model::report::Report;
 use crate::model::state::State;
 use crate::model::text;
@@ -43,6 +44,7 @@ use crate::past::Hold;
 use crate::plan::Plan;
 use crate::round::{Called, Records, Setting, Watch};
 use crate::runner::Progress;
+use jiff::tz::TimeZone;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -132,10 +134,18 @@ fn koshu(cli: Cli) -> u8 {
             }
         }
         Command::AdHoc(ad_hoc) => one(&ad_hoc),
-        Command::List(given) => tell(lists(&given, &cli::History::default()).and_then(|it| {
-            let plan = config::parse(&it.sources)?;
-            Ok(manual::listed(&plan, &env().host, it.origin.as_deref()))
-        })),
+        Command::List(given) => tell(lists(&given.lists, &cli::History::default()).and_then(
+            |it| {
+                let plan = config::parse(&it.sources)?;
+                let view = View {
+                    host: &given.host.clone().unwrap_or_else(host),
+                    now: SystemTime::now(),
+                    zone: TimeZone::system(),
+                    width: width().unwrap_or(Style::default().width),
+                };
+                Ok(manual::listed(&plan, &view, it.origin.as_deref()))
+            },
+        )),
         Command::Validate(given) => tell(lists(&given, &cli::History::default()).and_then(|it| {
             let (plan, warnings) = config::validate(&it.sources)?;
             Ok(manual::validated(
@@ -145,10 +155,12 @@ fn koshu(cli: Cli) -> u8 {
                 it.origin.as_deref(),
             ))
         })),
-        Command::Explain { topic } => match manual::explain(topic.as_deref()) {
-            Ok(text) => print(text.as_bytes(), 0),
-            Err(text) => fail(&failure(&text), &format::FORMATS[0]),
-        },
+        Command::Explain { topic } => {
+            match manual::explain(topic.as_deref(), width(), &plain_style(&env())) {
+                Ok(text) => print(text.as_bytes(), 0),
+                Err(text) => fail(&failure(&text), &format::FORMATS[0]),
+            }
+        }
         Command::Attest(given) => with_list((&given.lists, &given.history), |plan, hold, at| {
             past::attest(&given, plan, hold, at)
         }),
@@ -587,20 +599,29 @@ fn format(options: &Options) -> &'static Format {
     Format::named(name).unwrap_or(&format::FORMATS[0])
 }
 
-fn style(options: &Options, env: &check::Env) -> Style {
-    let terminal = io::stdout().is_terminal();
+/// The columns of the terminal, if stdout is one.
+fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout());
-    let width = size
-        .ok()
-        .map(|it| usize::from(it.ws_col))
-        .filter(|it| *it > 0);
+    let width = size.ok().map(|it| usize::from(it.ws_col));
+    width.filter(|it| *it > 0)
+}
+
+/// What the terminal shows, if stdout is one.
+fn plain_style(env: &check::Env) -> Style {
+    let terminal = io::stdout().is_terminal();
     let plain = env.var("NO_COLOR").is_some_and(|it| !it.is_empty());
     Style {
-        width: width.unwrap_or(Style::default().width),
+        width: width().unwrap_or(Style::default().width),
         colour: terminal && !plain && env.var("TERM") != Some("dumb"),
+        ..Style::default()
+    }
+}
+
+fn style(options: &Options, env: &check::Env) -> Style {
+    Style {
         max_bytes: options.max_bytes as usize,
         news: options.print == Print::Change,
-        ttl: None,
+        ..plain_style(env)
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Job {
     /// What the name becomes in perfdata.
     pub label: String,
     pub kind: &'static Type,
+    /// What it looks at, as its list says it.
+    pub target: String,
     pub check: Arc<dyn Check>,
     /// The limit of the check's own I/O, for each look.
     pub timeout: Duration,
@@ -55,6 +57,7 @@ impl Job {
             name: name.to_owned(),
             label: name::label(name),
             kind,
+            target: String::new(),
             check,
             timeout: TIMEOUT,
             late: State::Critical,

@@ -275,9 +275,9 @@ fn all_files_of_a_directory_are_one_list() {
     lists.add("notes.txt", b"not a list");
     let path = lists.path().display().to_string();
     let listed = koshu(&["list", "-c", &path]).out;
-    assert!(listed.contains("a     disk      1 s"), "{listed}");
+    assert!(listed.contains("a     disk  1 s"), "{listed}");
     assert!(
-        listed.contains("b     disk      8 s"),
+        listed.contains("b     disk  8 s"),
         "[defaults] are those of their own file: {listed}"
     );
     lists.add("third.toml", b"[[check]]\nname = 'a'\ntype = 'disk'\n");

@@ -314,3 +314,21 @@ fn a_terminal_shows_what_is_being_waited_for() {
         .expect("script");
     assert!(!String::from_utf8_lossy(&output.stdout).contains("\x1b[1;"));
 }
+
+#[test]
+fn a_check_that_pauses_before_its_next_look_is_waited_for_by_name() {
+    let Some(_) = crate::engine::find("script") else {
+        return;
+    };
+    let keys = "retry = { times = 1, wait = '1200ms' }";
+    let lists = pages(1, server::closed(), keys);
+    let inner = format!("{} run -c {}", binary().display(), lists.file());
+    let output = Command::new("script")
+        .args(["-qec", &inner, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .expect("script");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.contains("0 of 1 done, waiting for page 0"), "{out}");
+}

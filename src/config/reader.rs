@@ -456,6 +456,8 @@ impl<'l> Reader<'l> {
                 let mistake = Mistake::at(source, place(flaw.key), &flaw.message);
                 self.mistakes.push(mistake.key(flaw.key));
             }
+            let seen = target.strip_prefix(kind.name).unwrap_or_default();
+            let seen = text::clean(seen);
             let name = common.name.clone().unwrap_or(target);
             let what = own
                 .privileged()
@@ -468,7 +470,11 @@ impl<'l> Reader<'l> {
                     Arc::new(Refused(why))
                 }
             };
+            let before = self.plan.jobs.len();
             self.job(source, &place, kind, name, common, defaults, own);
+            if let Some(job) = self.plan.jobs.get_mut(before) {
+                job.target = seen;
+            }
         }
     }
 

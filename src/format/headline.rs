@@ -47,7 +47,8 @@ fn of_entries(report: &Report, most: usize) -> String {
         return text::fit(&first.line(), most);
     }
     if first.state() == State::Ok {
-        let slowest = report.entries.iter().max_by_key(|it| it.took);
+        let answered = report.entries.iter().filter(|it| !it.is_tolerated());
+        let slowest = answered.max_by_key(|it| it.took);
         let slowest = slowest.map_or(String::new(), |it| {
             let took = quantity::seconds(it.took.as_secs_f64());
             format!(", slowest {} {took}", it.name)
@@ -55,6 +56,7 @@ fn of_entries(report: &Report, most: usize) -> String {
         let tolerated = report.worst_first().filter(|it| it.is_tolerated());
         let tolerated: Vec<&str> = tolerated.map(|it| it.name.as_str()).collect();
         let fine = match fine - tolerated.len() {
+            0 => "no check fine".to_owned(),
             1 => "1 check fine".to_owned(),
             count => format!("{count} checks fine"),
         };

@@ -1,8 +1,8 @@
 //! A table for people: worst first, columns that line up in any script, what to do next.
 
+use crate::format::columns::{filled, rows, wrapped};
 use crate::format::nagios::{changes, to_do};
 use crate::format::{Failure, Format, Style};
-use crate::model::outcome::Table;
 use crate::model::quantity;
 use crate::model::report::{Entry, Report};
 use crate::model::state::State;
@@ -11,12 +11,15 @@ use unicode_width::UnicodeWidthStr;
 
 /// The width of the longest state word and the blanks behind it.
 const STATE: usize = 10;
-/// Names are cut no narrower, and no wider, than this.
-const NAME: std::ops::RangeInclusive<usize> = 8..=40;
+/// More plain rows than this are folded into one.
+const MANY: usize = 12;
+/// How wide the column of names may be.
+const NAME: std::ops::RangeInclusive<usize> = 8..=32;
 
 pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<()> {
     let names = report.entries.iter().map(|it| it.name.width()).max();
-    let name = names.unwrap_or(0).clamp(*NAME.start(), *NAME.end());
+    let widest = (style.width * 3 / 10).clamp(*NAME.start(), *NAME.end());
+    let name = names.unwrap_or(0).clamp(*NAME.start(), widest);
     let took = |entry: &Entry| quantity::seconds(entry.took.as_secs_f64());
     let last = report
         .entries
@@ -34,36 +37,61 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
         }
         writeln!(to)?;
     }
-    for entry in report.worst_first() {
+    let (folded, told): (Vec<&Entry>, Vec<&Entry>) =
+        report.worst_first().partition(|it| is_plain(it));
+    let (folded, more) = match folded.len() > MANY {
+        true => (folded, Vec::new()),
+        false => (Vec::new(), folded),
+    };
+    for entry in told.into_iter().chain(more) {
         let mut lines = wrapped(&entry.line(), room).into_iter();
-        let first = lines.next().unwrap_or_default();
+        let indent = " ".repeat(STATE + name + 2);
+        // A name that is too long for its column has a line of its own: its end may be what tells it apart.
+        let (word, first) = match entry.name.width() > name {
+            true => (entry.name.clone(), None),
+            false => (filled(&entry.name, name) + "  ", lines.next()),
+        };
+        let room = (STATE + name + 2 + room).saturating_sub(STATE + word.width());
         writeln!(
             to,
-            "{}{}  {}  {:>last$}",
+            "{}{word}{}  {:>last$}",
             painted(entry.state(), style, STATE),
-            filled(&entry.name, name),
-            filled(&first, room),
+            filled(&first.unwrap_or_default(), room),
             took(entry),
         )?;
-        let indent = " ".repeat(STATE + name + 2);
         for line in lines {
             writeln!(to, "{indent}{line}")?;
         }
         let single = report.entries.len() == 1;
         if entry.state() != State::Ok || single {
+            let width = style.width.saturating_sub(indent.len()).max(30);
             let to_do = to_do(entry).filter(|_| entry.state() != State::Ok);
-            let to_do = to_do.map(|it| format!("→ {it}"));
-            for line in to_do.into_iter().chain(entry.texts()) {
-                for part in wrapped(&line, style.width.saturating_sub(indent.len()).max(30)) {
-                    writeln!(to, "{indent}{part}")?;
-                }
+            let to_do = to_do.map(|it| wrapped(&format!("→ {it}"), width));
+            for line in to_do.into_iter().flatten() {
+                writeln!(to, "{indent}{}", bold(&line, style))?;
+            }
+            for line in entry.texts().iter().flat_map(|it| wrapped(it, width)) {
+                writeln!(to, "{indent}{line}")?;
             }
             if let Some(table) = entry.outcome.table() {
                 let margin = if single { "" } else { "  " };
-                for line in rows(table, style.width.saturating_sub(margin.len())) {
+                for line in rows(
+                    &table.head,
+                    &table.rows,
+                    style.width.saturating_sub(margin.len()),
+                ) {
                     writeln!(to, "{margin}{line}")?;
                 }
             }
+        }
+    }
+    if !folded.is_empty() {
+        let names: Vec<&str> = folded.iter().map(|it| it.name.as_str()).collect();
+        let line = format!("{} checks fine: {}", names.len(), names.join(", "));
+        let mut lead = painted(State::Ok, style, STATE);
+        for line in wrapped(&line, style.width.saturating_sub(STATE).max(30)) {
+            writeln!(to, "{lead}{line}")?;
+            lead = " ".repeat(STATE);
         }
     }
     let counts = State::BY_BADNESS.into_iter().rev().filter_map(|state| {
@@ -87,9 +115,23 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
+/// Whether there is nothing to say of it but that it is fine.
+fn is_plain(entry: &Entry) -> bool {
+    let quiet = entry.remarks.is_empty() && entry.behind.is_empty();
+    entry.state() == State::Ok && entry.outcome.state() == State::Ok && quiet
+}
+
 pub fn fail(_: &Format, failure: &Failure, to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, "{} - {}", State::Unknown.word(), failure.text)?;
     write!(to, "{}", failure.details)
+}
+
+/// A line that stands out, where that is wanted.
+fn bold(line: &str, style: &Style) -> String {
+    match style.colour {
+        true => format!("\x1b[1m{line}\x1b[0m"),
+        false => line.to_owned(),
+    }
 }
 
 /// The state word, coloured where that is wanted, filled up to `width` columns.
@@ -107,78 +149,6 @@ fn painted(state: State, style: &Style, width: usize) -> String {
         true => format!("\x1b[1;{colour}m{word}\x1b[0m{fill}"),
         false => format!("{word}{fill}"),
     }
-}
-
-/// A text of exactly `width` columns: cut with `…`, or filled with blanks.
-fn filled(text: &str, width: usize) -> String {
-    let mut shown = text.to_owned();
-    if shown.width() > width {
-        while shown.width() > width.saturating_sub(1) {
-            shown.pop();
-        }
-        shown.push('…');
-    }
-    let fill = width.saturating_sub(shown.width());
-    format!("{shown}{}", " ".repeat(fill))
-}
-
-/// A table's head and rows in columns; the widest columns give way where the line is too narrow.
-fn rows(table: &Table, width: usize) -> Vec<String> {
-    let head = table.head.iter().map(|it| (*it).to_owned()).collect();
-    let all: Vec<&Vec<String>> = std::iter::once(&head).chain(&table.rows).collect();
-    let widest = |column: usize| {
-        let cells = all.iter().filter_map(|it| it.get(column));
-        cells.map(|it| it.width()).max().unwrap_or(0)
-    };
-    let mut widths: Vec<usize> = (0..head.len()).map(widest).collect();
-    while widths.iter().map(|it| it + 2).sum::<usize>() > width + 2 {
-        match widths.iter_mut().filter(|it| **it > 8).max() {
-            Some(widest) => *widest -= 1,
-            None => break,
-        }
-    }
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let cells: Vec<String> = cells.map(|(cell, width)| filled(cell, *width)).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    all.into_iter().map(line).collect()
-}
-
-/// Lines of at most `width` columns, broken between words where there are any.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let mut word = word;
-        while let Some(line) = lines.last_mut() {
-            let gap = usize::from(!line.is_empty());
-            if line.width() + gap + word.width() <= width {
-                if gap == 1 {
-                    line.push(' ');
-                }
-                line.push_str(word);
-                break;
-            }
-            if line.is_empty() {
-                let end = fitting(word, width);
-                line.push_str(&word[..end]);
-                word = &word[end..];
-            }
-            lines.push(String::new());
-        }
-    }
-    lines.retain(|it| !it.is_empty());
-    lines
-}
-
-/// How many bytes of a word fit into `width` columns; at least one character, so that it ends.
-fn fitting(word: &str, width: usize) -> usize {
-    let ends = word.char_indices().map(|(at, c)| at + c.len_utf8());
-    let mut fits = ends.clone().take_while(|end| word[..*end].width() <= width);
-    fits.by_ref()
-        .last()
-        .or(ends.into_iter().next())
-        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -222,14 +192,6 @@ mod tests {
     }
 
     #[test]
-    fn long_words_and_narrow_terminals_end() {
-        assert_eq!(wrapped("abcdef gh", 4), ["abcd", "ef", "gh"]);
-        assert_eq!(wrapped("古酒古酒", 4), ["古酒", "古酒"]);
-        assert_eq!(wrapped("古酒", 1), ["古", "酒"]);
-        assert_eq!(filled("古酒古酒", 5), "古酒…");
-    }
-
-    #[test]
     fn colour_is_only_where_it_is_wanted() {
         assert!(!written(&Style::default()).contains('\x1b'));
         let style = Style {
@@ -237,5 +199,39 @@ mod tests {
             ..Style::default()
         };
         assert!(written(&style).contains("\x1b[1;31mCRITICAL\x1b[0m"));
+        assert!(written(&style).contains("\x1b[1m→ do: "));
+    }
+
+    #[test]
+    fn many_checks_that_are_fine_are_one_row_and_a_long_name_is_whole() {
+        let mut report = sample::report();
+        let fine = report.entries.iter().find(|it| it.state() == State::Ok);
+        let fine = fine.expect("a fine check").clone();
+        report.entries.extend((0..30).map(|number| Entry {
+            name: format!("web{number}"),
+            ..fine.clone()
+        }));
+        let long = "cert [2001:db8::1234:5678:9abc:def0]:443 of the shop's front";
+        let bad = report.entries.iter_mut();
+        let bad = bad.filter(|it| it.state() == State::Critical);
+        bad.for_each(|it| it.name = long.to_owned());
+        report
+            .order
+            .extend(report.order.len()..report.entries.len());
+        let style = Style {
+            width: 80,
+            ..Style::default()
+        };
+        let mut bytes = Vec::new();
+        write(&report, &style, &mut bytes).expect("a vector");
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        assert!(text.contains(long), "{text}");
+        assert!(
+            text.contains("\nOK        31 checks fine: web, web0, web1,"),
+            "{text}"
+        );
+        assert!(text.contains("web29\n"), "{text}");
+        assert!(text.lines().count() < 20, "{text}");
+        assert!(text.lines().all(|it| it.width() <= 80), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! How a report is written: one file per format, and the table of formats.
 
 pub mod checkmk;
+pub mod columns;
 mod headline;
 pub mod human;
 pub mod json;

@@ -1,11 +1,17 @@
 //! `explain` and the schemas, from the doc comments of the types' fields and the tables of findings and engines.
 
+mod listing;
 pub mod schema;
+mod words;
 
-use crate::check::{TYPES, Type};
-use crate::config::Source;
+pub use listing::{View, listed};
+
+use crate::check::{self, TYPES, Type};
+use crate::config::{Common, Source};
 use crate::deliver;
 use crate::export::{ENGINES, Engine};
+use crate::format::Style;
+use crate::format::columns::folded;
 use crate::model::name;
 use crate::model::outcome::{Code, LATE};
 use crate::model::report::GROUP;
@@ -13,7 +19,6 @@ use crate::plan::Plan;
 use crate::triage;
 use serde_json::Value;
 use std::fmt::Write as _;
-use unicode_width::UnicodeWidthStr;
 
 /// A key as its doc comment tells it.
 struct Key {
@@ -91,11 +96,36 @@ fn about(kind: &Type) -> String {
         .replace('\n', " ")
 }
 
-/// The text for a topic, or the overview.
+/// The text for a topic, or the overview, as a terminal of this width and colour shows it; without a width as it is.
 ///
 /// # Errors
-/// For a topic that is neither a type nor a finding, with the nearest one.
-pub fn explain(topic: Option<&str>) -> Result<String, String> {
+/// For a topic that is unknown, with the nearest one.
+pub fn explain(topic: Option<&str>, width: Option<usize>, style: &Style) -> Result<String, String> {
+    let text = told(topic)?;
+    // An example is there to be copied.
+    let (text, example) = match text.split_once("\nExample:\n") {
+        Some((text, example)) => (text.to_owned(), format!("\nExample:\n{example}")),
+        None => (text, String::new()),
+    };
+    let text = width.map_or(text.clone(), |it| folded(&text, it)) + &example;
+    Ok(match style.colour {
+        true => text.lines().map(|it| emphasised(it) + "\n").collect(),
+        false => text,
+    })
+}
+
+/// A head, or the word that a text is about, in bold (SGR of ECMA-48).
+fn emphasised(line: &str) -> String {
+    let is_head = !line.starts_with([' ', '#', '[']) && !line.contains(" = ");
+    match line.split_once(':') {
+        Some((head, rest)) if is_head && !head.is_empty() => {
+            format!("\x1b[1m{head}:\x1b[0m{rest}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+fn told(topic: Option<&str>) -> Result<String, String> {
     let Some(topic) = topic else {
         return Ok(overview());
     };
@@ -117,6 +147,9 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
     if let Some(engine) = Engine::named(topic) {
         return Ok(explain_engine(engine));
     }
+    if let Some(text) = words::told(topic) {
+        return Ok(text.to_owned());
+    }
     let of_types = TYPES
         .iter()
         .flat_map(|kind| kind.codes().map(move |code| (kind.name, code)));
@@ -130,15 +163,21 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
     if topic == LATE {
         return Ok("late: the check did not answer within its timeout\n\n  state    that of the key `late`, by default critical\n\nThe text says how far it came. Look at what it waits for; where slow is normal, raise `timeout`.\n".to_owned());
     }
+    let key = explain_key(topic);
+    if let (true, Some(text)) = (findings.is_empty(), &key) {
+        return Ok(text.clone());
+    }
     if findings.is_empty() {
         let engines = ENGINES.iter().map(|it| it.name);
         let types = TYPES.iter().map(|it| it.name).chain(engines);
         let codes = TYPES.iter().flat_map(|it| it.codes()).chain(triage::CODES);
         let codes = codes.map(|it| it.code);
-        let near = name::nearest(topic, types.chain(codes));
+        let words = words::WORDS.iter().map(|it| it.0);
+        let keys = check::keys::<Common>().iter().copied();
+        let near = name::nearest(topic, types.chain(codes).chain(words).chain(keys));
         let near = near.map_or(String::new(), |it| format!(", did you mean `{it}`?"));
         return Err(format!(
-            "`{topic}` is no type, finding, table or engine{near}"
+            "`{topic}` is no type, key, finding, table or engine{near}"
         ));
     }
     let mut text = format!("{topic}: a finding\n");
@@ -160,17 +199,18 @@ pub fn explain(topic: Option<&str>) -> Result<String, String> {
     }
     // Only findings of checks can be graded.
     let not_gradable = deliver::CODES.iter().chain(triage::CODES);
-    if not_gradable.into_iter().any(|it| it.code == topic) {
-        return Ok(text);
-    }
+    let is_gradable = !not_gradable.into_iter().any(|it| it.code == topic);
     let other = match findings.iter().any(|it| it.1.state.starts_with("WARNING")) {
         true => "ok",
         false => "warning",
     };
-    let _ = write!(
-        text,
-        "\nTo give it another state: grade = {{ {topic} = \"{other}\" }}\n"
-    );
+    if is_gradable {
+        let _ = write!(
+            text,
+            "\nTo give it another state: grade = {{ {topic} = \"{other}\" }}\n"
+        );
+    }
+    text.extend(key.map(|it| format!("\n{it}")));
     Ok(text)
 }
 
@@ -184,6 +224,9 @@ fn overview() -> String {
     text.push_str("\nKeys of every check, also in [defaults] but for name, label and type:\n\n");
     write_keys(&mut text, &keys_of(&schema::common()));
     text.push_str("\nOther tables: koshu explain group, window, to or history\n");
+    text.push_str(
+        "How values are written: koshu explain limits, duration, size, pattern, secret or states\n",
+    );
     let engines: Vec<&str> = ENGINES.iter().map(|it| it.name).collect();
     let _ = writeln!(
         text,
@@ -191,6 +234,27 @@ fn overview() -> String {
         engines.join(", ")
     );
     text
+}
+
+/// A key: the one of every check, and those of types that are called so.
+fn explain_key(topic: &str) -> Option<String> {
+    let of = |owner: String, schema: &Value| {
+        let key = keys_of(schema).into_iter().find(|it| it.name == topic)?;
+        Some(format!(
+            "{topic}: a key of {owner}, {}\n\n{}\n",
+            key.kind, key.meaning
+        ))
+    };
+    let common = of("every check".to_owned(), &schema::common());
+    let types = TYPES.iter().filter_map(|it| {
+        let schema = (it.schema)().to_value();
+        of(format!("type {}", it.name), &schema)
+    });
+    let tables = schema::tables();
+    let tables = tables.iter();
+    let tables = tables.filter_map(|(name, it)| of(format!("[[{name}]]"), it));
+    let all: Vec<String> = common.into_iter().chain(types).chain(tables).collect();
+    (!all.is_empty()).then(|| all.join("\n"))
 }
 
 fn explain_type(kind: &Type) -> String {
@@ -242,42 +306,6 @@ fn write_keys(text: &mut String, keys: &[Key]) {
         let _ = writeln!(text, "  {:<widest$}{}{need}", key.name, key.kind);
         let _ = writeln!(text, "  {:<widest$}{}", "", key.meaning);
     }
-}
-
-/// The checks that would run on a host, as a table.
-pub fn listed(plan: &Plan, host: &str, origin: Option<&str>) -> String {
-    let here = plan.clone().on(host).unwrap_or_default();
-    let width = plan
-        .jobs
-        .iter()
-        .map(|it| it.name.width())
-        .max()
-        .unwrap_or(4)
-        .max(4);
-    let cell = |text: &str, width: usize| {
-        let fill = " ".repeat(width.saturating_sub(text.width()));
-        format!("{text}{fill}")
-    };
-    let mut text = format!("{}  TYPE      TIMEOUT  TAGS\n", cell("NAME", width));
-    for job in &plan.jobs {
-        let runs = here.jobs.iter().any(|it| it.name == job.name);
-        let timeout = crate::model::quantity::seconds(job.timeout.as_secs_f64());
-        let not_here = match runs {
-            true => String::new(),
-            false => format!("  (not on {host}, only on {})", job.hosts.join(", ")),
-        };
-        let line = format!(
-            "{}  {:<8}  {timeout:<7}  {}{not_here}",
-            cell(&job.name, width),
-            job.kind.name,
-            job.tags.join(" ")
-        );
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    if let Some(origin) = origin {
-        let _ = writeln!(text, "\n{origin}");
-    }
-    text
 }
 
 /// What `validate` says of lists without a mistake.

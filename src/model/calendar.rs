@@ -199,6 +199,18 @@ impl When {
     }
 }
 
+impl When {
+    /// When it begins to hold again, after this moment.
+    pub fn next(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            When::Once(from, _) => first(zone, *from).filter(|it| *it > now),
+            When::Between(from, _) => Some(*from).filter(|it| *it > now),
+            When::During(spans) => next(spans, now, zone),
+            When::Outside(spans) => holds(spans, now, zone).filter(|it| *it < Timestamp::MAX),
+        }
+    }
+}
+
 /// The end of what holds at a moment, over all that follow without a gap.
 fn holds(spans: &[Span], now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let mut end: Option<Timestamp> = None;

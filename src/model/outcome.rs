@@ -236,6 +236,11 @@ impl Outcome {
             .collect();
         faults.sort_by_key(|it| std::cmp::Reverse(it.state.badness()));
         match faults[..] {
+            // What is re-graded to OK may be all there is.
+            [] if self.summary.is_empty() => {
+                let notes: Vec<&str> = self.findings.iter().map(|it| it.text.as_str()).collect();
+                notes.join("; ")
+            }
             [] => self.summary.clone(),
             _ => {
                 let texts: Vec<&str> = faults.iter().map(|it| it.text.as_str()).collect();
@@ -259,10 +264,11 @@ impl Outcome {
     pub fn texts(&self) -> Vec<String> {
         let told = self.line();
         let facts = Some(self.summary.clone()).filter(|it| !it.is_empty() && *it != told);
+        let is_told = |it: &&Finding| self.summary.is_empty() && self.state() == it.state;
         let notes = self
             .findings
             .iter()
-            .filter(|it| it.state == State::Ok)
+            .filter(|it| it.state == State::Ok && !is_told(it))
             .map(|it| format!("note: {}", it.text));
         facts
             .into_iter()
@@ -309,7 +315,8 @@ mod tests {
         let mut outcome = Outcome::of("lame", State::Critical, "ns1 is lame");
         outcome.regrade("lame", State::Ok);
         assert_eq!(outcome.state(), State::Ok);
-        assert_eq!(outcome.lines(), ["note: ns1 is lame"]);
+        assert_eq!(outcome.line(), "ns1 is lame", "no line is empty");
+        assert!(outcome.lines().is_empty());
     }
 
     #[test]

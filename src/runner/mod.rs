@@ -354,7 +354,13 @@ impl Supervisor {
 
     fn progress(&self) -> Progress<'_> {
         let running = self.tasks.iter().zip(&self.shop.jobs);
-        let running = running.filter(|(task, _)| matches!(task.stage, Stage::Running { .. }));
+        // Between two looks it is waited for as well.
+        let is_open = |it: &Task| match it.stage {
+            Stage::Running { .. } => true,
+            Stage::Waiting => it.first.is_some(),
+            Stage::Done(_) => false,
+        };
+        let running = running.filter(|(task, _)| is_open(task));
         Progress {
             done: self.done,
             total: self.tasks.len(),
