@@ -508,13 +508,25 @@ printf '[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep 600\n' >
 printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/sh -c "exit 7"\n' > bad.service
 printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n' > once.service
 printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n' > never.service
+u() {{ printf "[Unit]\nDefaultDependencies=no\n$2" > $1; }}
+u job.service '[Service]\nType=oneshot\nExecStart=/bin/true\n'; u job.timer '[Timer]\nOnCalendar=daily\n'
+u simple.service '[Service]\nExecStart=/bin/true\n'; u simple.timer '[Timer]\nOnActiveSec=1ms\nOnCalendar=daily\n'
+u past.service '[Service]\nType=oneshot\nExecStart=/bin/true\n'; u past.timer '[Timer]\nOnCalendar=2020-01-01\n'
+u boot.service '[Service]\nType=oneshot\nExecStart=/bin/true\n'; u boot.timer '[Timer]\nOnActiveSec=1ms\nAccuracySec=1ms\n'
+u fails.service '[Service]\nType=oneshot\nExecStart=/bin/false\n'; u fails.timer '[Timer]\nOnActiveSec=1ms\nOnUnitActiveSec=1h\nAccuracySec=1ms\n'
+u unmet.service 'ConditionPathExists=/no/such\n[Service]\nExecStart=/bin/sleep 600\n'
+u gone.service '[Service]\nType=forking\nRemainAfterExit=yes\nExecStart=/bin/true\n'
+u waits.service '[Service]\nExecStart=/bin/sleep 600\n'; u waits.socket '[Socket]\nListenStream=/run/waits.sock\n'
+u loop.service '[Service]\nRestart=always\nRestartSec=60\nExecStart=/bin/false\n'
 printf 'import socket, time\ns = socket.create_server(("127.0.0.1", {port}))\ntime.sleep(600)\n' > /run/door.py
 printf '[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/usr/bin/python3 /run/door.py\n' > door.service
-printf '[Unit]\nDefaultDependencies=no\nWants=good.service bad.service once.service door.service\n' > lab.target
+printf '[Unit]\nDefaultDependencies=no\nWants=good.service bad.service once.service door.service job.timer simple.timer past.timer boot.timer fails.timer unmet.service gone.service waits.socket loop.service\n' > lab.target
 cat > /run/look <<'END'
 for i in $(seq 100); do systemctl is-system-running 2>/dev/null | grep -Eq 'running|degraded' && break; sleep 0.1; done
 for unit in good bad once never nosuch; do systemctl show $unit --property=ActiveState | tail -1; {koshu} service $unit; done
-{koshu} service; {koshu} service exclude=bad*
+{koshu} service exclude=fails*; {koshu} service 'exclude=["bad*", "fails*", "loop*"]'
+for i in $(seq 50); do systemctl show simple.service -p InactiveEnterTimestampMonotonic | grep -q =0 || break; sleep 0.1; done
+for unit in job simple past.timer boot.timer fails.timer job.timer unmet gone waits; do {koshu} service $unit; done
 for i in $(seq 50); do grep -qi :$(printf %04X {port}) /proc/net/tcp && break; sleep 0.1; done
 {koshu} discover
 END
@@ -558,8 +570,18 @@ exec env container=lab {systemd} --system --unit=lab.target --log-target=null --
         "ActiveState=inactive\nOK - once.service has run once (success)",
         "ActiveState=inactive\nCRITICAL - never.service has not run since the machine started",
         "ActiveState=inactive\nCRITICAL - nosuch.service: systemd knows no such unit",
-        "CRITICAL - bad.service has failed | failed=1",
+        "CRITICAL - bad.service has failed; loop.service has ended badly and waits to be started again | failed=1",
         "OK - no unit has failed | failed=0",
+        "loop.service waits to be started again too, but is left out",
+        "OK - job.service has not run since the machine started; job.timer starts it",
+        "OK - simple.service has run once (success); simple.timer starts it",
+        "CRITICAL - past.timer is active, but has elapsed and will not fire again",
+        "WARNING - boot.timer is active, but has elapsed and will not fire again",
+        "CRITICAL - fails.service has failed (exit code 1), which is what fails.timer is to start",
+        "OK - job.timer is active (waiting) for ",
+        "CRITICAL - unmet.service was not started: ConditionPathExists=/no/such did not hold",
+        "WARNING - gone.service is active (exited) for ",
+        "OK - waits.service has not run since the machine started; waits.socket starts it",
         "bad.service has failed too, but is left out",
         "[[check]]\nname = \"failed units\"\ntype = \"service\"\n",
         &format!(

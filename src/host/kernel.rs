@@ -151,6 +151,12 @@ pub fn boot_clock(roots: &Roots) -> anyhow::Result<f64> {
     }
 }
 
+/// Seconds on the clock of systemd's monotonic stamps (CLOCK_MONOTONIC: while the machine is not suspended).
+pub fn monotonic_clock() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
 /// Memory and swap in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Memory {
