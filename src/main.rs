@@ -35,6 +35,7 @@ use crate::export::{Engine, Order};
 use crate::format::{Failure, Format, Style};
 use crate::history::{History, Listed, list};
 use crate::host::Roots;
+use crate::host::family;
 use crate::host::kernel;
 use crate::manual::View;
 use crate::model::report::Report;
@@ -84,6 +85,12 @@ fn answer() -> u8 {
         } else {
             State::Unknown.code()
         };
+    }
+    if let [_, word, name] = &words[..]
+        && word == family::WORD
+    {
+        family::guard(name, &mut io::stdin());
+        return 0;
     }
     let called = words.first().map(Path::new).and_then(Path::file_name);
     let called = called.and_then(|it| it.to_str()).unwrap_or_default();

@@ -294,6 +294,96 @@ fn whatever_it_does_it_ends_at_its_deadline_and_nothing_survives() {
     }
 }
 
+/// Ways out of the process group; each leaves a `sleep` of the given number behind.
+const ESCAPES: [&str; 6] = [
+    "timeout 600 sleep N >/dev/null 2>&1 & echo out",
+    "set -m; sleep N >/dev/null 2>&1 & echo out",
+    "setsid sleep N >/dev/null 2>&1 & sleep 0.2; echo out",
+    r#"(setsid sh -c "sleep N & sleep N" >/dev/null 2>&1 &) ; sleep 0.2; echo out"#,
+    r#"setsid sh -c "trap : TERM HUP; setsid timeout 600 sleep N & wait" >/dev/null 2>&1 & sleep 0.2; echo out"#,
+    "env -i /usr/bin/setsid /bin/sleep N >/dev/null 2>&1 & sleep 0.2; echo out",
+];
+
+#[test]
+fn what_leaves_its_group_does_not_survive_its_program() {
+    for (number, line) in (7360..).zip(ESCAPES) {
+        let said = shell(&line.replace('N', &number.to_string()), &["timeout=30s"]);
+        assert_eq!(said.is("OK"), "out", "{line}");
+        assert!(said.took < Duration::from_secs(10), "{line}");
+        gone(&format!("sleep {number}$"));
+    }
+}
+
+#[test]
+fn what_leaves_its_group_does_not_survive_the_deadline() {
+    for (number, line) in (7370..).zip(ESCAPES) {
+        let line = format!("{}; sleep {number}", line.replace('N', &number.to_string()));
+        let said = shell(&line, &["timeout=800ms"]);
+        let late = "no answer, and it was killed";
+        assert!(said.is("CRITICAL").starts_with(late), "{line}");
+        gone(&format!("sleep {number}$"));
+    }
+    // Programs beside each other each take their own along.
+    let check = |(number, line): (usize, &&str)| {
+        let line = line.replace('N', &(7380 + number).to_string());
+        format!(
+            "[[check]]\nname = 'c{number}'\ntype = 'plugin'\nshell = true\ncommand = '{line}'\n"
+        )
+    };
+    let checks = ESCAPES.iter().enumerate().map(check);
+    Lists::new(&checks.collect::<String>()).run(&[]).is("OK");
+    gone("sleep 738[0-9]$");
+}
+
+#[test]
+fn a_daemon_that_may_be_kept_lives_on_whatever_it_does() {
+    let daemons = [
+        "setsid sleep 7390",
+        "env -i /usr/bin/setsid /bin/sleep 7391",
+    ];
+    let check = |(number, line): (usize, &&str)| {
+        format!(
+            "[[check]]\nname = 'c{number}'\ntype = 'plugin'\nshell = true\nkeep_children = true\ncommand = '{line} >/dev/null 2>&1 & sleep 0.2; echo out'\n"
+        )
+    };
+    let checks: String = daemons.iter().enumerate().map(check).collect();
+    let other = "[[check]]\nname = 'other'\ntype = 'plugin'\nshell = true\ncommand = 'setsid sleep 7392 >/dev/null 2>&1 & echo out'\n";
+    Lists::new(&format!("{checks}{other}")).run(&[]).is("OK");
+    gone("sleep 7392$");
+    for number in [7390, 7391] {
+        let word = format!("sleep {number}$");
+        let found = Command::new("pkill").args(["-f", &word]).status();
+        assert!(found.is_ok_and(|it| it.success()), "{number} lives");
+    }
+}
+
+#[test]
+fn nothing_survives_a_koshu_that_is_killed() {
+    let lines = [
+        "exec sleep N",
+        "sleep N; true",
+        "setsid sleep N; true",
+        "setsid -f timeout 600 sleep N; sleep N; true",
+    ];
+    for (number, line) in (7400..).zip(lines) {
+        let line = line.replace('N', &number.to_string());
+        let mut child = Command::new(crate::koshu::binary())
+            .args(["plugin", &line, "shell=true", "timeout=600s"])
+            .env("STATE_DIRECTORY", "/dev/null/no-history")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("koshu starts");
+        let word = format!("^sleep {number}$");
+        engine::until("the command", || {
+            let found = Command::new("pgrep").args(["-f", &word]).output();
+            found.is_ok_and(|it| it.status.success())
+        });
+        child.kill().expect("a signal");
+        child.wait().expect("an end");
+        gone(&format!("sleep {number}"));
+    }
+}
+
 #[test]
 fn a_gigabyte_of_output_is_read_and_forgotten() {
     let said = shell(

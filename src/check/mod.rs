@@ -327,7 +327,7 @@ impl Run {
             processes: Once::default(),
             mounts: Once::default(),
             listeners: Once::default(),
-            children: Children::new(env.secrets()),
+            children: Children::new(env.exe.clone(), env.secrets()),
             secrets: Secrets::default(),
             walks: net::dns::shared::Shared::default(),
             env,

@@ -1,9 +1,12 @@
 //! Programs that are run for a check: in a process group of their own, never longer than they may, and
-//! nothing of them left behind.
+//! nothing of them left behind (see [`crate::host::family`]).
 
 use crate::host::Roots;
+use crate::host::family::{Family, MARK};
 use crate::host::processes::{self, Running};
 use crate::net;
+
+pub use crate::host::family::Leftovers;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit,
@@ -13,14 +16,19 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// The groups that are alive, so that none outlives koshu.
 pub struct Children {
     /// Variables of our own environment that are nobody else's affair.
     withheld: Vec<String>,
+    /// What descends from programs, from the first one on.
+    family: OnceLock<Family>,
+    /// This program, for the guard of the family.
+    exe: PathBuf,
     /// Closed when the run ends: nothing is started after that.
     closed: RwLock<bool>,
     alive: Mutex<HashSet<Pid>>,
@@ -30,15 +38,17 @@ pub struct Children {
 
 impl Default for Children {
     fn default() -> Children {
-        Children::new(Vec::new())
+        Children::new(PathBuf::new(), Vec::new())
     }
 }
 
 impl Children {
-    /// Programs that do not inherit these variables of the environment.
-    pub fn new(withheld: Vec<String>) -> Children {
+    /// Programs that do not inherit these variables of the environment; `exe` is this program.
+    pub fn new(exe: PathBuf, withheld: Vec<String>) -> Children {
         Children {
             withheld,
+            exe,
+            family: OnceLock::new(),
             closed: RwLock::default(),
             alive: Mutex::default(),
             files: getrlimit(Resource::Nofile),
@@ -86,13 +96,6 @@ impl Kept {
     }
 }
 
-/// What happens to processes that a program leaves in its group when it exits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Leftovers {
-    Kill,
-    Keep,
-}
-
 /// The most that is kept of each output.
 pub const KEPT: usize = 256 << 10;
 /// How long outputs are read on after the program has exited.
@@ -113,12 +116,16 @@ impl Children {
         deadline: Instant,
         leftovers: Leftovers,
     ) -> io::Result<Ended> {
+        let family = self.family.get_or_init(|| Family::new(self.exe.clone()));
+        let mark = family.mark(leftovers);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .env(MARK, &mark)
             .process_group(0);
         let mut running = self.start(command)?;
+        family.watch();
         let left = running.watch(deadline);
         let how = match left {
             true => None,
@@ -133,6 +140,11 @@ impl Children {
         }
         if how.is_some() {
             running.watch(Instant::now() + LAST_WORDS);
+        }
+        // What has left the group is the program's all the same.
+        match how.is_some() || leftovers == Leftovers::Kill {
+            true => family.end_of(&mark),
+            false => family.keep(&mark),
         }
         let status = running.child.try_wait()?;
         lock(&self.alive).remove(&running.pid);
@@ -197,6 +209,9 @@ impl Children {
         for pid in lock(&self.alive).drain() {
             // It may have gone by itself.
             let _ = kill_process_group(pid, Signal::KILL);
+        }
+        if let Some(family) = self.family.get() {
+            family.end();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod child;
+pub mod family;
 pub mod kernel;
 pub mod mounts;
 pub mod openssl;

@@ -89,7 +89,7 @@ pub struct Plugin {
     /// Environment variables in addition to koshu's own, of which `KOSHU_…_PASSWORD`, `KOSHU_…_TOKEN` and the like are not handed on: text, `{ env = "NAME" }` or `{ file = "PATH" }`.
     #[serde(default)]
     env: BTreeMap<String, Secret>,
-    /// Whether processes that it leaves behind when it exits go on, as for a script that starts a daemon. At the timeout they are killed all the same.
+    /// Whether processes that it leaves behind when it exits go on, as for a script that starts a daemon; else they are killed, wherever they have gone (koshu knows them by `KOSHU_CHILD` in their environment). At the timeout they are killed all the same.
     #[serde(default)]
     keep_children: bool,
     /// The exit codes of a command that is no plugin, all others are CRITICAL. Default: those of a plugin; `0` when there is a `pattern`.
