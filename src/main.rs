@@ -24,6 +24,7 @@ mod past;
 mod plan;
 mod round;
 mod runner;
+mod start;
 mod triage;
 
 use crate::check::disk::helper;
@@ -46,6 +47,8 @@ use crate::plan::Plan;
 use crate::round::{Called, Records, Setting, Watch};
 use crate::runner::Progress;
 use jiff::tz::TimeZone;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -709,14 +712,35 @@ fn fail(failure: &Failure, format: &Format) -> u8 {
     print(&bytes, State::Unknown.code())
 }
 
-/// Writes everything at once, and returns the exit code: a reader that has gone changes nothing, any other
-/// error is UNKNOWN.
+/// Writes everything, and returns the exit code: a reader that has gone changes nothing, any other error is UNKNOWN.
 fn print(bytes: &[u8], code: u8) -> u8 {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    let written = match start::stdout_was_open() {
+        true => write_all(bytes),
+        false => Err(Errno::BADF),
+    };
     match written {
-        Ok(()) => code,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        Ok(()) | Err(Errno::PIPE) => code,
         Err(_) => State::Unknown.code(),
     }
+}
+
+/// Writes to standard output by itself, because the library's own takes one that cannot be written to for a good one.
+fn write_all(mut bytes: &[u8]) -> Result<(), Errno> {
+    let stdout = rustix::stdio::stdout();
+    while !bytes.is_empty() {
+        match rustix::io::write(stdout, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => (),
+            // Whoever started koshu does not want to wait for its own end of a pipe, but koshu's is the same.
+            Err(Errno::AGAIN) => {
+                let mut polled = [PollFd::new(&stdout, PollFlags::OUT)];
+                match poll(&mut polled, None) {
+                    Ok(_) | Err(Errno::INTR) => (),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

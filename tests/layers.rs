@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["plan"],
     &["deliver"],
     &["check"],
-    &["host"],
+    &["host", "start"],
     &["net", "format"],
     &["model"],
 ];
@@ -25,13 +25,14 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("eprintln!", &["main.rs"]),
     ("process::exit", &["main.rs"]),
     ("std::env::", &["main.rs"]),
-    ("io::stdout", &["main.rs"]),
+    ("io::stdout", &["main.rs", "start.rs"]),
     ("io::stderr", &["main.rs"]),
     ("SystemTime::now", &["main.rs"]),
     ("clap::", &["main.rs", "cli.rs", "manual"]),
     ("toml::", &["config", "check/mod.rs"]),
     ("ureq::", &["net/agent.rs", "net/lenient.rs", "check/http"]),
     ("unsafe ", &[]),
+    ("unsafe(", &["start.rs"]),
 ];
 
 fn sources() -> Vec<(String, String)> {

@@ -332,3 +332,28 @@ fn a_check_that_pauses_before_its_next_look_is_waited_for_by_name() {
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(out.contains("0 of 1 done, waiting for page 0"), "{out}");
 }
+
+#[test]
+fn an_answer_that_nobody_can_get_is_no_ok() {
+    let koshu = binary().display().to_string();
+    for (what, code) in [
+        ("--version >&-", 3),
+        ("disk / used=99.9%, >&-", 3),
+        ("disk / used=99.9%, --format json >&-", 3),
+        ("disk / used=99.9%, <&- >&- 2>&-", 3),
+        // Open, but only to read.
+        ("disk / used=99.9%, 1</dev/null", 3),
+        ("disk / used=99.9%, >/dev/full", 3),
+        // Whoever wants only the code gets it.
+        ("disk / used=99.9%, >/dev/null", 0),
+        ("disk / used=99.9%, 1<>/dev/null", 0),
+        ("disk / used=99.9%, <&- 2>&- >/dev/null", 0),
+    ] {
+        let script = format!("{koshu} {what}; exit $?");
+        let status = Command::new("sh")
+            .args(["-c", &script])
+            .env("STATE_DIRECTORY", "/dev/null/no-history")
+            .status();
+        assert_eq!(status.expect("sh").code(), Some(code), "{what}");
+    }
+}
