@@ -39,6 +39,7 @@ mod dns;
 mod hostile;
 mod http;
 mod local;
+mod logs;
 mod pages;
 mod plugin;
 mod process;

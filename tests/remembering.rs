@@ -213,7 +213,9 @@ fn a_history_that_cannot_be_used_costs_a_sentence() {
     append(&place, "ERROR\n");
     place.run(&[]).has("ERROR").is("CRITICAL");
     let nowhere = place.list.run(&["--state", "/proc/no/such/history.db"]);
-    nowhere.has("nothing is known of the last run: ").is("OK");
+    nowhere
+        .has("nothing is known of the last run: ")
+        .is("UNKNOWN");
     if !rustix::process::geteuid().is_root() {
         engine::skip("only root can become another user");
         return;
@@ -235,7 +237,7 @@ fn a_history_that_cannot_be_used_costs_a_sentence() {
         .expect("setpriv");
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(
-        text.starts_with("OK - ") && text.contains("nothing is known of the last run: cannot"),
+        text.starts_with("UNKNOWN - ") && text.contains("nothing is known of the last run: cannot"),
         "{text}"
     );
 }

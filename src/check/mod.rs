@@ -95,6 +95,12 @@ pub trait Check: Send + Sync {
         None
     }
 
+    /// Whether it tells of what is new since the last look, so that the next one finds it no more: an engine that
+    /// asks again before it believes would never alarm.
+    fn alarms_once(&self) -> bool {
+        false
+    }
+
     /// Keys that contradict each other, found at load.
     fn flaws(&self) -> Vec<Flaw> {
         Vec::new()

@@ -29,8 +29,13 @@ fn dockerfile(order: &Order) -> String {
         lists => words.extend(lists.iter().flat_map(|it| ["-c", it])),
     }
     words.extend(["--exit", "fail-on=critical"]);
+    let mut services = order.services().into_iter();
+    let retries = match services.any(|it| order.alarms_once(&it)) {
+        true => 1,
+        false => 3,
+    };
     format!(
-        "COPY koshu /koshu\nHEALTHCHECK --interval=60s --timeout=55s --retries=3 CMD {}\n",
+        "COPY koshu /koshu\nHEALTHCHECK --interval=60s --timeout=55s --retries={retries} CMD {}\n",
         Value::from(words)
     )
 }

@@ -145,6 +145,26 @@ impl<'p> Order<'p> {
         })
     }
 
+    /// Whether a service has a check in it whose alarm the next look does not find again: it must be believed at the
+    /// first attempt.
+    pub fn alarms_once(&self, service: &Service) -> bool {
+        let groups = &self.plan.groups;
+        let mut names: Vec<&str> = service.check.into_iter().collect();
+        let mut at = 0;
+        // A list with a loop is refused at load; a member may be in several groups.
+        while let Some(name) = names.get(at).copied() {
+            let group = groups.iter().find(|it| it.name == name);
+            let members = group.iter().flat_map(|it| &it.members).map(String::as_str);
+            let new: Vec<&str> = members.filter(|it| !names.contains(it)).collect();
+            names.extend(new);
+            at += 1;
+        }
+        let mut jobs = self.plan.jobs.iter();
+        jobs.any(|it| {
+            it.check.alarms_once() && (service.check.is_none() || names.contains(&it.name.as_str()))
+        })
+    }
+
     /// The words of the command that runs a service.
     pub fn words(&self, service: &Service, options: &[&str]) -> Vec<String> {
         let mut words = vec![self.exe.clone(), "run".to_owned()];

@@ -1,6 +1,6 @@
 //! Nagios: commands and services that run koshu, and services that take its results.
 
-use crate::export::{Engine, Order, Part};
+use crate::export::{Engine, Order, Part, Service};
 use crate::format::passive::nagios_name;
 
 pub const ENGINE: Engine = Engine {
@@ -40,12 +40,21 @@ fn active(order: &Order) -> String {
             in_config(&order.line(&service, &[]))
         ));
         text.push_str(&format!(
-            "define service {{\n    use                  generic-service\n    host_name            {}\n    service_description  {}\n    check_command        {name}\n}}\n",
+            "define service {{\n    use                  generic-service\n    host_name            {}\n    service_description  {}\n    check_command        {name}\n{}}}\n",
             order.host,
-            nagios_name(service.name)
+            nagios_name(service.name),
+            attempts(order, &service)
         ));
     }
     text
+}
+
+/// The line that lets Nagios believe a service at once, where the next look would find nothing any more.
+pub fn attempts(order: &Order, service: &Service) -> &'static str {
+    match order.alarms_once(service) {
+        true => "    max_check_attempts   1\n",
+        false => "",
+    }
 }
 
 fn passive(order: &Order) -> String {

@@ -1,5 +1,6 @@
 //! NRPE: a command for each service, and the services of the Nagios that asks.
 
+use crate::export::nagios::attempts;
 use crate::export::{Engine, Order, Part};
 use crate::format::passive::nagios_name;
 
@@ -43,10 +44,11 @@ fn commands(order: &Order) -> String {
 fn services(order: &Order) -> String {
     let services = order.services().into_iter().map(|it| {
         format!(
-            "define service {{\n    use                  generic-service\n    host_name            {}\n    service_description  {}\n    check_command        check_nrpe!{}\n}}\n",
+            "define service {{\n    use                  generic-service\n    host_name            {}\n    service_description  {}\n    check_command        check_nrpe!{}\n{}}}\n",
             order.host,
             nagios_name(it.name),
-            it.command()
+            it.command(),
+            attempts(order, &it)
         )
     });
     services.collect()

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod child;
 pub mod family;
+pub mod files;
 pub mod kernel;
 pub mod mounts;
 pub mod openssl;

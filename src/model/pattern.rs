@@ -1,4 +1,5 @@
-//! A regular expression of the list: its syntax is checked at load, it is built when a check needs it.
+//! Patterns of the list: regular expressions, whose syntax is checked at load and which are built when a check needs
+//! them, and those of `*` and `?`.
 
 use anyhow::Context;
 use regex::bytes::{Regex, RegexBuilder};
@@ -46,6 +47,41 @@ impl Pattern {
     pub fn finds(&self, text: &[u8]) -> anyhow::Result<bool> {
         Ok(self.regex()?.is_match(text))
     }
+}
+
+/// Whether a text has `*` or `?` in it, which stand for others in paths, devices and types.
+pub fn is_wild(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// Whether a whole text is what a pattern means: `*` stands for any characters, also none, `?` for one. All others, as
+/// brackets, mean themselves.
+pub fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut from) = (0, 0);
+    // Where the last `*` stood, and up to where it reaches.
+    let mut star = None;
+    while from < text.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, from));
+                at += 1;
+            }
+            Some(it) if *it == '?' || *it == text[from] => {
+                at += 1;
+                from += 1;
+            }
+            _ => match star {
+                None => return false,
+                Some((before, reach)) => {
+                    star = Some((before, reach + 1));
+                    (at, from) = (before + 1, reach + 1);
+                }
+            },
+        }
+    }
+    pattern[at..].iter().all(|it| *it == '*')
 }
 
 impl std::str::FromStr for Pattern {
@@ -106,6 +142,15 @@ mod tests {
     fn finds_in_bytes_that_are_not_utf8() {
         let pattern: Pattern = "(?i)CART".parse().expect("a regex");
         assert!(pattern.finds(b"\xff add to cart").expect("small"));
+    }
+
+    #[test]
+    fn only_stars_and_question_marks_stand_for_others() {
+        assert!(fits("*", "") && fits("a*c?", "abcccd") && fits("/srv/*", "/srv/a/b"));
+        assert!(!fits("a*c", "abcd") && !fits("?", "") && !fits("", "x"));
+        assert!(fits("[2026]", "[2026]") && !fits("[2026]", "2"));
+        // No number of stars makes it slow.
+        assert!(!fits(&"*a".repeat(100), &"a".repeat(99)));
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! What is in a file: its last part, what was added since the last run, its checksum.
+//! What is in a file: its text, also where it is compressed, its last part, its checksum.
 
 use crate::host::account::unreadable;
+use anyhow::ensure;
+use flate2::read::MultiGzDecoder;
 use ring::digest::{self, SHA256};
-use serde::{Deserialize, Serialize};
-use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use serde::Deserialize;
+use std::fs::{self, File, FileType, Metadata};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::time::Instant;
 
 /// What a file's checksum must be.
@@ -51,144 +53,142 @@ impl schemars::JsonSchema for Checksum {
     }
 }
 
-/// What of a file is looked at.
-#[derive(Debug, Default)]
-pub struct Content {
-    pub bytes: Vec<u8>,
-    /// How many bytes there are besides, because they are too many.
-    pub left_out: u64,
-    /// False when it cannot be known yet what is new.
-    pub is_known: bool,
-    pub mark: Mark,
+/// The most that is held of a file at once.
+pub const MOST: u64 = 16 << 20;
+
+/// The text of an open file.
+pub enum Text {
+    Plain(File),
+    /// Decompressed from its beginning, and how far that has come.
+    Gzip(Box<MultiGzDecoder<BufReader<File>>>, u64),
 }
 
-/// How far a file was read, and what it was.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-pub struct Mark {
-    inode: u64,
-    /// Behind the last whole line.
-    offset: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+impl Text {
+    /// Opens a file; what gzip(1) has written is decompressed while it is read (RFC 1952).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(path: &Path) -> anyhow::Result<Text> {
+        let mut file = open(path)?;
+        let mut magic = Vec::new();
+        let read = (&mut file).take(2).read_to_end(&mut magic);
+        read.and_then(|_| file.rewind())
+            .map_err(|it| unreadable(path, &it))?;
+        Ok(match magic == [0x1f, 0x8b] {
+            true => Text::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file))), 0),
+            false => Text::Plain(file),
+        })
+    }
+
+    /// What the file system tells of it.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn about(&self) -> io::Result<Metadata> {
+        match self {
+            Text::Plain(file) => file.metadata(),
+            Text::Gzip(decoder, _) => decoder.get_ref().get_ref().metadata(),
+        }
+    }
+
+    /// How much text there is, where that is known before it is read.
+    pub fn length(&self) -> io::Result<Option<u64>> {
+        match self {
+            Text::Plain(file) => Ok(Some(file.metadata()?.len())),
+            Text::Gzip(..) => Ok(None),
+        }
+    }
+
+    /// At most so many bytes from a place on; fewer only at the end.
+    pub fn part(&mut self, from: u64, most: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match self {
+            Text::Plain(file) => {
+                file.seek(SeekFrom::Start(from))?;
+                file.take(most).read_to_end(&mut bytes)?;
+            }
+            Text::Gzip(decoder, at) => {
+                if from < *at {
+                    let file = decoder.get_mut().get_mut();
+                    file.rewind()?;
+                    let file = file.try_clone()?;
+                    **decoder = MultiGzDecoder::new(BufReader::new(file));
+                    *at = 0;
+                }
+                *at += io::copy(&mut decoder.by_ref().take(from - *at), &mut io::sink())?;
+                *at += decoder.by_ref().take(most).read_to_end(&mut bytes)? as u64;
+            }
+        }
+        Ok(bytes)
+    }
 }
 
-/// The most that is read of a file in one run.
-const MOST: u64 = 16 << 20;
-
-/// The whole file, or its last part.
+/// The whole text of a file, or its last part, and how much is left out before that.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn last_part(path: &Path) -> anyhow::Result<Content> {
-    let mut file = open(path)?;
-    let size = file.metadata()?.len();
-    let left_out = size.saturating_sub(MOST);
-    Ok(Content {
-        bytes: part(&mut file, left_out, MOST).map_err(|it| unreadable(path, &it))?,
-        left_out,
-        is_known: true,
-        mark: Mark::default(),
-    })
+/// When it cannot be read, or not in time.
+pub fn last_part(path: &Path, deadline: Instant) -> anyhow::Result<(Vec<u8>, u64)> {
+    let mut text = Text::open(path)?;
+    let failed = |it: io::Error| unreadable(path, &it);
+    if let Some(length) = text.length().map_err(failed)? {
+        let left_out = length.saturating_sub(MOST);
+        return Ok((text.part(left_out, MOST).map_err(failed)?, left_out));
+    }
+    let (mut last, mut left_out) = (Vec::new(), 0);
+    loop {
+        ensure_in_time(path, deadline)?;
+        let from = left_out + last.len() as u64;
+        let mut more = text.part(from, MOST).map_err(failed)?;
+        let is_end = (more.len() as u64) < MOST;
+        last.append(&mut more);
+        let too_many = last.len().saturating_sub(MOST as usize);
+        last.drain(..too_many);
+        left_out += too_many as u64;
+        if is_end {
+            return Ok((last, left_out));
+        }
+    }
 }
 
-/// The whole lines that were added since a mark, first those of the file that was rotated away.
-/// Without a mark nothing is new yet, but all of a file that has come since the last run.
+/// Opens a file to be read. What is none, as a device or a pipe that somebody put there, is neither opened nor
+/// waited for.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn added(
-    path: &Path,
-    about: &Metadata,
-    mark: Option<&Mark>,
-    had_run: bool,
-) -> anyhow::Result<Content> {
-    let mut file = open(path)?;
-    let size = file.metadata()?.len();
-    let (from, mut bytes, mut left_out) = match mark {
-        Some(mark) if mark.inode == about.ino() && mark.offset <= size => {
-            (mark.offset, Vec::new(), 0)
-        }
-        Some(mark) => {
-            let (bytes, left_out) = rest_of_rotated(path, mark);
-            (0, bytes, left_out)
-        }
-        None if had_run => (0, Vec::new(), 0),
-        None => (size, Vec::new(), 0),
-    };
-    let new = size - from;
-    let start = from + new.saturating_sub(MOST);
-    left_out += start - from;
-    let mut last = part(&mut file, start, MOST).map_err(|it| unreadable(path, &it))?;
-    // A line that is still being written is for the next run; but one that is longer than all that is read.
-    let whole = last
-        .iter()
-        .rposition(|it| *it == b'\n')
-        .map_or(0, |it| it + 1);
-    let whole = if last.len() as u64 == MOST && whole == 0 {
-        last.len()
-    } else {
-        whole
-    };
-    last.truncate(whole);
-    let offset = match mark.is_none() && !had_run {
-        true => last_line_end(&mut file, size)?,
-        false => start + whole as u64,
-    };
-    bytes.append(&mut last);
-    Ok(Content {
-        bytes,
-        left_out,
-        is_known: mark.is_some() || had_run,
-        mark: Mark {
-            inode: about.ino(),
-            offset,
-            sha256: None,
-        },
-    })
-}
-
-/// What was added to a file before it was renamed, as logrotate(8) does.
-fn rest_of_rotated(path: &Path, mark: &Mark) -> (Vec<u8>, u64) {
-    let mut rotated = path.as_os_str().to_owned();
-    rotated.push(".1");
-    let rotated = PathBuf::from(rotated);
-    let rest = || -> io::Result<(Vec<u8>, u64)> {
-        let mut file = File::open(&rotated)?;
-        let about = file.metadata()?;
-        if about.ino() != mark.inode || about.len() < mark.offset {
-            return Ok((Vec::new(), 0));
-        }
-        let start = mark.offset.max(about.len().saturating_sub(MOST));
-        Ok((part(&mut file, start, MOST)?, start - mark.offset))
-    };
-    // Where it was compressed or removed at once, what it had is lost.
-    rest().unwrap_or_default()
-}
-
-/// Where the last whole line of a file ends.
-fn last_line_end(file: &mut File, size: u64) -> anyhow::Result<u64> {
-    const LINE: u64 = 64 << 10;
-    let start = size.saturating_sub(LINE);
-    let last = part(file, start, LINE)?;
-    let end = last.iter().rposition(|it| *it == b'\n');
-    Ok(end.map_or(start, |it| start + it as u64 + 1))
-}
-
+/// When it is no file, or cannot be read.
 fn open(path: &Path) -> anyhow::Result<File> {
-    // A pipe that somebody put there must not be waited for.
-    let flags =
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    let opened = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
-    opened
-        .map(File::from)
-        .map_err(|it| unreadable(path, &it.into()))
+    use rustix::fs::{Mode, OFlags};
+    let failed = |it: io::Error| unreadable(path, &it);
+    ensure_file(path, fs::metadata(path).map_err(failed)?.file_type())?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    let file = opened.map(File::from).map_err(|it| failed(it.into()))?;
+    // It may have been put there since.
+    ensure_file(path, file.metadata().map_err(failed)?.file_type())?;
+    Ok(file)
 }
 
-fn part(file: &mut File, from: u64, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from))?;
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn ensure_file(path: &Path, kind: FileType) -> anyhow::Result<()> {
+    let what = match kind {
+        it if it.is_dir() => "a folder",
+        it if it.is_fifo() => "a named pipe",
+        it if it.is_socket() => "a socket",
+        _ => "a device",
+    };
+    ensure!(
+        kind.is_file(),
+        "{} is {what}, no file that can be read",
+        path.display()
+    );
+    Ok(())
+}
+
+fn ensure_in_time(path: &Path, deadline: Instant) -> anyhow::Result<()> {
+    ensure!(
+        Instant::now() < deadline,
+        "{} is too large to be read in time",
+        path.display()
+    );
+    Ok(())
 }
 
 /// The SHA-256 of a whole file in hexadecimal digits.
@@ -200,11 +200,7 @@ pub fn sha256(path: &Path, deadline: Instant) -> anyhow::Result<String> {
     let mut hash = digest::Context::new(&SHA256);
     let mut buffer = vec![0; 256 << 10];
     loop {
-        anyhow::ensure!(
-            Instant::now() < deadline,
-            "{} is too large to be read in time",
-            path.display()
-        );
+        ensure_in_time(path, deadline)?;
         match file.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => hash.update(&buffer[..count]),
@@ -212,92 +208,60 @@ pub fn sha256(path: &Path, deadline: Instant) -> anyhow::Result<String> {
             Err(error) => return Err(unreadable(path, &error)),
         }
     }
-    let digits = hash.finish();
-    Ok(digits
-        .as_ref()
-        .iter()
-        .map(|it| format!("{it:02x}"))
-        .collect())
+    Ok(hex(hash.finish().as_ref()))
+}
+
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::io::Write;
+    use std::time::Duration;
 
-    fn text(content: &Content) -> &str {
-        std::str::from_utf8(&content.bytes).expect("text")
-    }
-
-    fn look(path: &Path, mark: Option<&Mark>) -> Content {
-        let about = fs::metadata(path).expect("a file");
-        added(path, &about, mark, mark.is_some()).expect("read")
-    }
-
-    fn append(path: &Path, text: &str) {
-        use std::io::Write;
-        let mut file = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .expect("a file");
-        file.write_all(text.as_bytes()).expect("written");
-    }
-
-    #[test]
-    fn only_whole_lines_that_are_new_are_read_each_once() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("log");
-        append(&path, "old\nhalf");
-        let first = look(&path, None);
-        assert!(!first.is_known && first.bytes.is_empty());
-        append(&path, " a line\nnew\nst");
-        let second = look(&path, Some(&first.mark));
-        assert_eq!(text(&second), "half a line\nnew\n");
-        append(&path, "art\n");
-        let third = look(&path, Some(&second.mark));
-        assert_eq!(text(&third), "start\n");
-        assert!(look(&path, Some(&third.mark)).bytes.is_empty());
-    }
-
-    #[test]
-    fn a_rotated_file_is_read_to_its_end() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("log");
-        append(&path, "one\n");
-        let first = look(&path, None);
-        append(&path, "two\n");
-        fs::rename(&path, folder.path().join("log.1")).expect("renamed");
-        append(&path, "three\n");
-        let second = look(&path, Some(&first.mark));
-        assert_eq!(text(&second), "two\nthree\n");
-        // Truncated in place, as copytruncate does.
-        fs::write(&path, "x\n").expect("written");
-        assert_eq!(text(&look(&path, Some(&second.mark))), "x\n");
-    }
-
-    #[test]
-    fn too_much_is_counted() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("log");
-        append(&path, "a\n");
-        let first = look(&path, None);
-        let file = File::options().append(true).open(&path).expect("a file");
-        file.set_len(MOST + 102).expect("a sparse file");
-        append(&path, "\nlast\n");
-        let second = look(&path, Some(&first.mark));
-        assert_eq!(second.left_out, 106);
-        assert!(second.bytes.ends_with(b"\nlast\n"));
-        assert_eq!(last_part(&path).expect("read").left_out, 108);
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
     }
 
     #[test]
     fn a_checksum_is_that_of_sha256sum() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x");
-        append(&path, "abc");
-        let sum = sha256(&path, Instant::now() + std::time::Duration::from_secs(5)).expect("read");
+        fs::write(&path, "abc").expect("written");
+        let sum = sha256(&path, soon()).expect("read");
         assert!(sum.starts_with("ba7816bf8f01cfea414140de5dae2223"));
         assert!(sha256(&path, Instant::now()).is_err());
+    }
+
+    #[test]
+    fn of_a_large_file_the_last_part_is_looked_at_also_when_it_is_compressed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (plain, packed) = (folder.path().join("log"), folder.path().join("log.gz"));
+        let file = File::create(&plain).expect("a file");
+        file.set_len(MOST + 102).expect("a sparse file");
+        let mut file = File::options().append(true).open(&plain).expect("a file");
+        file.write_all(b"\nlast\n").expect("written");
+        let out = File::create(&packed).expect("a file");
+        let mut out = flate2::write::GzEncoder::new(out, flate2::Compression::fast());
+        io::copy(&mut File::open(&plain).expect("a file"), &mut out).expect("packed");
+        out.finish().expect("written");
+        for path in [plain, packed] {
+            let (bytes, left_out) = last_part(&path, soon()).expect("read");
+            assert_eq!((bytes.len() as u64, left_out), (MOST, 108));
+            assert!(bytes.ends_with(b"\nlast\n"));
+            let mut text = Text::open(&path).expect("opened");
+            for from in [MOST + 103, 0, MOST + 104] {
+                let part = text.part(from, 4).expect("read");
+                let wanted: &[u8] = match from {
+                    0 => b"\0\0\0\0",
+                    it if it == MOST + 103 => b"last",
+                    _ => b"ast\n",
+                };
+                assert_eq!(part, wanted, "{path:?} from {from}");
+            }
+        }
     }
 }

@@ -1,20 +1,25 @@
 //! `file`: files are there or not, new, large and owned as they should be, and hold what they should.
 
 mod content;
+mod held;
+mod log;
+mod search;
 
 use crate::check::{Check, Context, Flaw, Past, Previous, Type, flaw};
-use crate::host::account;
+use crate::host::{account, files};
+use crate::model::duration::Duration;
 use crate::model::limits::Judges;
 use crate::model::limits::{Count, Limits, Memory as Bytes, Old, Size};
 use crate::model::metric::Metric;
-use crate::model::name;
 use crate::model::outcome::{Code, Outcome, code};
-use crate::model::pattern::Pattern;
+use crate::model::pattern::{self, Pattern};
 use crate::model::quantity::{self, Unit};
 use crate::model::range::Range;
 use crate::model::state::State;
-use crate::model::text;
-use content::{Checksum, Content, Mark};
+use content::Checksum;
+use held::Held;
+use log::{Before, Marks, News};
+use search::{Found, Search};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -81,6 +86,16 @@ const CODES: &[Code] = &[
         "Lines that `bad` finds are in it: the details show the last ones.",
     ),
     code(
+        "unread",
+        "UNKNOWN",
+        "What was written to a log since the last run cannot be searched, as after it was emptied or taken away: keep what is rotated where `explain file` says that it is looked for, and at least until the next run.",
+    ),
+    code(
+        "future",
+        "WARNING",
+        "A file seems to have been written at a time that is yet to come, so that its age is not known: look at the clock, then touch(1) the file.",
+    ),
+    code(
         "changed",
         "WARNING",
         "The content is not what it was in the last run.",
@@ -122,9 +137,11 @@ pub struct File {
     bad: Option<Pattern>,
     /// Limits of the number of bad lines. Default: `",~:0"`, none.
     bad_count: Option<Limits<Count>>,
-    /// Whether `contains` and `bad` look only at lines that were added since the last run, also before the file was rotated to `PATH.1`.
+    /// Whether `contains` and `bad` look only at lines that were added since the last run. After a rotation the rest of the old file is looked for beside the new one, in the folders in and beside its own, and in every `olddir` of logrotate; `.gz` is read. What cannot be found is `unread`.
     #[serde(default)]
     new_lines: bool,
+    /// How long an alarm of new lines is told again: `"1h"`. The next run finds nothing new, which an engine that rechecks takes for a recovery.
+    hold: Option<Duration>,
     /// `"unchanged"` since the last run, or `"sha256:HEX"`.
     checksum: Option<Checksum>,
 }
@@ -165,52 +182,97 @@ impl schemars::JsonSchema for Mode {
 const MOST_READ: usize = 1000;
 /// How many files are listed.
 const LISTED: usize = 10;
-/// How many bad lines are shown.
-const SHOWN: usize = 5;
+/// The faults of new lines, which the next run does not find again.
+const OF_LINES: &[&str] = &["bad", "no-match", "unread"];
 
 /// One file as it was seen.
 struct Seen {
     path: PathBuf,
+    /// Where it leads, when it is a link to nothing.
+    dangling: Option<PathBuf>,
     size: u64,
     written: SystemTime,
     user: u32,
     group: u32,
     mode: u32,
-    content: Option<Content>,
+    sha256: Option<String>,
+}
+
+/// What is there.
+#[derive(Default)]
+struct Sight {
+    seen: Vec<Seen>,
+    /// What was found in the text of files, and how many bytes of each were not looked at.
+    found: BTreeMap<PathBuf, (Found, u64)>,
+    /// What of logs could not be searched.
+    unread: Vec<String>,
+    marks: Marks,
 }
 
 /// What the next run is to know.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Memory {
+    /// Of which path; where that is another one now, nothing is known.
+    #[serde(default)]
+    path: Option<String>,
     /// Of all files together.
     size: u64,
-    files: BTreeMap<PathBuf, Mark>,
+    #[serde(flatten)]
+    marks: Marks,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held: Vec<Held>,
 }
 
 impl Check for File {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
         let past = match &cx.previous {
             Previous::Known(Past { at, value }) => {
-                Memory::deserialize(value).ok().map(|it| (*at, it))
+                let own = log::key(&self.path);
+                let memory = Memory::deserialize(value).ok();
+                let memory = memory.filter(|it| it.path.as_ref().is_none_or(|it| *it == own));
+                memory.map(|it| (*at, it))
+            }
+            // A mark that is never kept would be the first one for ever.
+            Previous::Unknown(why) if self.new_lines => {
+                anyhow::bail!(
+                    "nobody knows which lines are new, because nothing is known of the last run: {why}"
+                )
             }
             _ => None,
         };
-        let seen = self.observe(cx, past.as_ref().map(|it| &it.1))?;
+        let sight = self.observe(cx, past.as_ref())?;
         let owner = self.owner.as_deref().map(account::number).transpose()?;
         let group = self.group.as_deref().map(account::group).transpose()?;
-        let mut outcome = self.judge(&seen, past.as_ref(), cx.now);
-        for it in &seen {
+        let mut outcome = self.judge(&sight, past.as_ref(), cx.now);
+        for it in &sight.seen {
             self.judge_owner(&mut outcome, it, owner, group);
         }
         if self.remembers() {
-            match &cx.previous {
-                Previous::Unknown(why) => {
+            match (&cx.previous, &past) {
+                (Previous::Unknown(why), _) => {
                     outcome.detail(&format!("nothing is known of the last run: {why}"));
                 }
-                Previous::Never => outcome.detail("there is no earlier run to compare with"),
-                Previous::Known(_) => (),
+                (_, None) if self.new_lines => {
+                    outcome.detail(
+                        "there is no earlier run to compare with: new lines count from here on",
+                    );
+                }
+                (_, None) => outcome.detail("there is no earlier run to compare with"),
+                _ => (),
             }
-            outcome.remember(serde_json::json!(remembered(&seen)));
+            let held = match self.hold {
+                Some(length) => {
+                    let before = past.as_ref().map_or(&[][..], |it| &it.1.held);
+                    held::hold(&mut outcome, OF_LINES, before, length.0, cx.now)
+                }
+                None => Vec::new(),
+            };
+            outcome.remember(serde_json::json!(Memory {
+                path: Some(log::key(&self.path)),
+                size: sight.seen.iter().map(|it| it.size).sum(),
+                marks: sight.marks,
+                held,
+            }));
         }
         Ok(outcome)
     }
@@ -218,6 +280,10 @@ impl Check for File {
     fn remembers(&self) -> bool {
         let unchanged = matches!(self.checksum, Some(Checksum::Unchanged));
         self.growth.is_some() || self.new_lines || unchanged
+    }
+
+    fn alarms_once(&self) -> bool {
+        self.new_lines
     }
 
     fn privileged(&self) -> Option<&'static str> {
@@ -231,14 +297,14 @@ impl Check for File {
         if text.is_empty() {
             flaws.push(flaw("path", "an empty path is no file"));
         }
-        if let (true, Err(error)) = (self.is_pattern(), glob::Pattern::new(&text)) {
-            flaws.push(flaw("path", format!("this is no pattern: {}", error.msg)));
-        }
         if self.new_lines && self.contains.is_none() && self.bad.is_none() {
             flaws.push(flaw(
                 "new_lines",
                 "it means nothing without `contains` or `bad`",
             ));
+        }
+        if self.hold.is_some() && !self.new_lines {
+            flaws.push(flaw("hold", "it means nothing without `new_lines = true`"));
         }
         if self.bad_count.is_some() && self.bad.is_none() {
             flaws.push(flaw("bad_count", "it means nothing without `bad`"));
@@ -255,7 +321,7 @@ impl Check for File {
 
 impl File {
     fn is_pattern(&self) -> bool {
-        name::is_pattern(&self.path.to_string_lossy())
+        pattern::is_wild(&self.path.to_string_lossy())
     }
 
     fn judges_files(&self) -> bool {
@@ -274,99 +340,105 @@ impl File {
         self.contains.is_some() || self.bad.is_some() || self.checksum.is_some()
     }
 
-    fn observe(&self, cx: &Context, past: Option<&Memory>) -> anyhow::Result<Vec<Seen>> {
-        let path = cx.path(&self.path);
-        let mut seen = Vec::new();
-        for path in self.paths(&path)? {
-            // One that is taken away meanwhile is not there.
-            let about = match fs::metadata(&path) {
-                Ok(about) => about,
-                Err(error) if gone(&error) => continue,
-                Err(error) => return Err(account::unreadable(&path, &error)),
+    fn observe(&self, cx: &Context, past: Option<&(SystemTime, Memory)>) -> anyhow::Result<Sight> {
+        let mut sight = Sight::default();
+        let mut logs = Vec::new();
+        let search = Search {
+            contains: self.contains.as_ref(),
+            bad: self.bad.as_ref(),
+        };
+        let looks_into = self.contains.is_some() || self.bad.is_some();
+        for path in self.paths(cx)? {
+            let Some((about, dangling)) = about(&path)? else {
+                continue;
             };
-            let content = match self.reads() && !self.absent {
-                false => None,
-                true => {
-                    anyhow::ensure!(
-                        seen.len() < MOST_READ,
-                        "more than {MOST_READ} files match, which are too many to be read"
-                    );
-                    let mark = past.and_then(|it| it.files.get(&path));
-                    Some(self.read(&path, &about, mark, cx)?)
+            // What must not be there is, whatever a link leads to; else only a file is one.
+            if dangling.is_some() && !self.absent {
+                continue;
+            }
+            let mut sha256 = None;
+            if self.reads() && !self.absent {
+                anyhow::ensure!(
+                    sight.seen.len() < MOST_READ,
+                    "more than {MOST_READ} files match, which are too many to be read"
+                );
+                if looks_into && !self.new_lines {
+                    let (text, left_out) = content::last_part(&path, cx.deadline)?;
+                    let mut found = Found::default();
+                    search.feed(&text, &path, &mut found)?;
+                    sight.found.insert(path.clone(), (found, left_out));
                 }
-            };
-            seen.push(Seen {
+                if self.checksum.is_some() {
+                    sha256 = Some(content::sha256(&path, cx.deadline)?);
+                }
+            }
+            sight.seen.push(Seen {
                 size: about.len(),
                 written: about.modified()?,
                 user: about.uid(),
                 group: about.gid(),
                 mode: about.mode() & 0o7777,
-                content,
-                path,
+                dangling,
+                sha256,
+                path: path.clone(),
             });
+            logs.push((path, about));
         }
-        Ok(seen)
+        if self.new_lines {
+            let named = (!self.is_pattern()).then(|| cx.path(&self.path));
+            let before = past.map(|(at, it)| Before {
+                at: *at,
+                marks: &it.marks,
+            });
+            let times = (cx.now, cx.deadline);
+            let news = log::follow(&logs, named.as_deref(), before, search, times)?;
+            let News {
+                found,
+                unread,
+                marks,
+            } = news;
+            sight.found = found.into_iter().map(|it| (it.0, (it.1, 0))).collect();
+            (sight.unread, sight.marks) = (unread, marks);
+        }
+        for it in sight.seen.iter().filter(|it| it.sha256.is_some()) {
+            let mark = sight.marks.files.entry(log::key(&it.path)).or_default();
+            mark.sha256 = it.sha256.clone();
+        }
+        Ok(sight)
     }
 
     /// The file, or all that match.
-    fn paths(&self, path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    fn paths(&self, cx: &Context) -> anyhow::Result<Vec<PathBuf>> {
         if !self.is_pattern() {
-            return Ok(vec![path.to_owned()]);
+            return Ok(vec![cx.path(&self.path)]);
         }
-        let mut paths = Vec::new();
-        for found in glob::glob(&path.to_string_lossy())? {
-            match found {
-                Ok(path) => paths.push(path),
-                Err(error) if gone(error.error()) => (),
-                Err(error) => return Err(account::unreadable(error.path(), error.error())),
-            }
-        }
+        let found = files::matching(&cx.base, &self.path);
+        let mut paths = found.map_err(|it| account::unreadable(&it.folder, &it.error))?;
         // A pattern means files; folders that match are not counted.
         paths.retain(|it| !it.is_dir());
         Ok(paths)
     }
 
-    fn read(
-        &self,
-        path: &Path,
-        about: &Metadata,
-        mark: Option<&Mark>,
-        cx: &Context,
-    ) -> anyhow::Result<Content> {
-        anyhow::ensure!(
-            about.is_file(),
-            "{} is no file that can be read",
-            path.display()
-        );
-        let lines = self.contains.is_some() || self.bad.is_some();
-        let mut content = match (lines, self.new_lines) {
-            (false, _) => Content::default(),
-            (true, false) => content::last_part(path)?,
-            (true, true) => {
-                content::added(path, about, mark, matches!(cx.previous, Previous::Known(_)))?
-            }
-        };
-        if self.checksum.is_some() {
-            content.mark.sha256 = Some(content::sha256(path, cx.deadline)?);
-        }
-        Ok(content)
-    }
-
     fn judge(
         &self,
-        seen: &[Seen],
+        sight: &Sight,
         past: Option<&(SystemTime, Memory)>,
         now: SystemTime,
     ) -> Outcome {
         let shown = self.path.display();
+        let seen = &sight.seen[..];
         if self.absent {
             return self.judge_absent(seen, now);
         }
+        // What was written in the future is as new as can be, which says nothing of the others.
         let (Some(newest), Some(oldest)) = (
-            seen.iter().max_by_key(|it| it.written),
+            seen.iter()
+                .max_by_key(|it| (!is_ahead(it, now), it.written)),
             seen.iter().min_by_key(|it| it.written),
         ) else {
-            return self.judge_missing();
+            let mut outcome = self.judge_missing();
+            self.judge_content(&mut outcome, sight, past.map(|it| &it.1));
+            return outcome;
         };
         let age = |it: &Seen| {
             now.duration_since(it.written)
@@ -377,15 +449,15 @@ impl File {
         let total = quantity::bytes(size as f64);
         let mut outcome = Outcome::new(&match seen {
             [one] => format!(
-                "{}: {total}, written {} ago",
+                "{}: {total}, written {}",
                 one.path.display(),
-                quantity::seconds(age(one))
+                when(one, now)
             ),
             all => format!(
-                "{} files match {shown}: {total}, newest {} written {} ago",
+                "{} files match {shown}: {total}, newest {} written {}",
                 all.len(),
                 named(&newest.path),
-                quantity::seconds(age(newest))
+                when(newest, now)
             ),
         });
         if self.is_pattern() || self.count.is_some() {
@@ -419,9 +491,12 @@ impl File {
         };
         outcome.measure(metric.judged(Limits::maybe(&self.size, 0.0)), &line);
         self.judge_growth(&mut outcome, size, past, now);
-        self.judge_content(&mut outcome, seen, past.map(|it| &it.1));
+        if self.age.is_some() || self.oldest.is_some() {
+            judge_ahead(&mut outcome, seen, now);
+        }
+        self.judge_content(&mut outcome, sight, past.map(|it| &it.1));
         if seen.len() > 1 {
-            list(&mut outcome, seen, &age);
+            list(&mut outcome, seen, now);
         }
         outcome
     }
@@ -430,16 +505,18 @@ impl File {
         match seen {
             [] => Outcome::new(&format!("there is no {}", self.path.display())),
             [first, ..] => {
-                let age = now.duration_since(first.written).unwrap_or_default();
                 let others = match seen.len() {
                     1 => String::new(),
                     count => format!(" (and {} more)", count - 1),
                 };
-                let line = format!(
-                    "{} is there, written {} ago{others}",
-                    first.path.display(),
-                    quantity::seconds(age.as_secs_f64())
-                );
+                let path = first.path.display();
+                let line = match &first.dangling {
+                    None => format!("{path} is there, written {}{others}", when(first, now)),
+                    Some(target) => format!(
+                        "{path} is there, a link to {}, which does not exist{others}",
+                        target.display()
+                    ),
+                };
                 Outcome::of("present", State::Critical, &line)
             }
         }
@@ -487,38 +564,28 @@ impl File {
         outcome.measure(metric.judged(limits.of(0.0)), &line);
     }
 
-    fn judge_content(&self, outcome: &mut Outcome, seen: &[Seen], past: Option<&Memory>) {
-        let contents = || {
-            seen.iter()
-                .filter_map(|it| Some((it, it.content.as_ref()?)))
-        };
+    fn judge_content(&self, outcome: &mut Outcome, sight: &Sight, past: Option<&Memory>) {
         let what = if self.new_lines {
             "what is new in "
         } else {
             ""
         };
-        if let Some(pattern) = &self.contains {
-            for (it, content) in contents() {
-                // A pattern that is too large has been refused when it was first read.
-                if !pattern.finds(&content.bytes).unwrap_or(false) && content.is_known {
-                    let line = format!(
-                        "/{}/ finds nothing in {what}{}",
-                        pattern.as_str(),
-                        it.path.display()
-                    );
-                    outcome.find("no-match", State::Critical, &line);
-                }
+        // Before the first run it cannot be known what is new.
+        let is_known = !self.new_lines || past.is_some();
+        if let (Some(pattern), true) = (&self.contains, is_known) {
+            for (path, _) in sight.found.iter().filter(|it| !it.1.0.contains) {
+                let line = format!(
+                    "/{}/ finds nothing in {what}{}",
+                    pattern.as_str(),
+                    path.display()
+                );
+                outcome.find("no-match", State::Critical, &line);
             }
         }
-        if let Some(pattern) = &self.bad {
-            let mut bad: Vec<(&Path, String)> = Vec::new();
-            for (it, content) in contents() {
-                for line in content.bytes.split(|it| *it == b'\n') {
-                    if pattern.finds(line).unwrap_or(false) {
-                        bad.push((&it.path, text::excerpt(&String::from_utf8_lossy(line), 160)));
-                    }
-                }
-            }
+        if self.bad.is_some() && !sight.found.is_empty() {
+            let bad: u64 = sight.found.values().map(|it| it.0.bad).sum();
+            let last: Vec<&(PathBuf, String)> =
+                sight.found.values().flat_map(|it| &it.0.last).collect();
             let limits = match &self.bad_count {
                 Some(limits) => limits.of(0.0),
                 None => Judges {
@@ -530,33 +597,33 @@ impl File {
                     }],
                 },
             };
-            let metric = Metric::new("bad", bad.len() as f64, Unit::None).judged(limits);
-            let line = match &bad[..] {
+            let metric = Metric::new("bad", bad as f64, Unit::None).judged(limits);
+            let line = match &last[..] {
                 [] => format!("no bad line in {what}{}", self.path.display()),
                 [(path, one)] => format!("{}: {one}", path.display()),
                 [.., (path, last)] => {
-                    format!(
-                        "{} bad lines, last in {}: {last}",
-                        bad.len(),
-                        path.display()
-                    )
+                    format!("{bad} bad lines, last in {}: {last}", path.display())
                 }
             };
             outcome.measure(metric, &line);
-            for (path, line) in bad.iter().rev().take(SHOWN) {
+            for (path, line) in last.iter().rev().take(search::SHOWN) {
                 outcome.detail(&format!("{}: {line}", named(path)));
             }
         }
-        for (it, content) in contents() {
-            if content.left_out > 0 {
-                let left_out = quantity::bytes(content.left_out as f64);
-                outcome.detail(&format!(
-                    "{left_out} of {} are not looked at",
-                    it.path.display()
-                ));
-            }
-            let before = past.and_then(|past| past.files.get(&it.path)?.sha256.as_deref());
-            self.judge_checksum(outcome, it, content.mark.sha256.as_deref(), before);
+        for line in &sight.unread {
+            outcome.find("unread", State::Unknown, line);
+        }
+        for (path, (_, left_out)) in sight.found.iter().filter(|it| it.1.1 > 0) {
+            let left_out = quantity::bytes(*left_out as f64);
+            outcome.detail(&format!(
+                "{left_out} of {} are not looked at",
+                path.display()
+            ));
+        }
+        for it in &sight.seen {
+            let before =
+                past.and_then(|past| past.marks.files.get(&log::key(&it.path))?.sha256.as_deref());
+            self.judge_checksum(outcome, it, it.sha256.as_deref(), before);
         }
     }
 
@@ -620,16 +687,71 @@ fn named(path: &Path) -> std::path::Display<'_> {
     Path::new(path.file_name().unwrap_or(path.as_os_str())).display()
 }
 
+/// How far ahead a file's time may be: clocks of servers differ.
+const AHEAD: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Whether it seems to have been written in the future.
+fn is_ahead(it: &Seen, now: SystemTime) -> bool {
+    it.written.duration_since(now).is_ok_and(|it| it > AHEAD)
+}
+
+/// "5 min ago", or "at a time 11 d ahead".
+fn when(it: &Seen, now: SystemTime) -> String {
+    let seconds = |it: std::time::Duration| quantity::seconds(it.as_secs_f64());
+    match it.written.duration_since(now) {
+        Ok(ahead) if ahead > AHEAD => format!("at a time {} ahead", seconds(ahead)),
+        _ => {
+            let age = now.duration_since(it.written).unwrap_or_default();
+            format!("{} ago", seconds(age))
+        }
+    }
+}
+
+/// Files whose age is not known.
+fn judge_ahead(outcome: &mut Outcome, seen: &[Seen], now: SystemTime) {
+    let mut ahead = seen.iter().filter(|it| is_ahead(it, now));
+    if let Some(first) = ahead.next() {
+        let others = match ahead.count() {
+            0 => String::new(),
+            count => format!(" (and {count} more)"),
+        };
+        let line = format!(
+            "{} was written {}, so nobody knows how old it is{others}",
+            first.path.display(),
+            when(first, now)
+        );
+        outcome.find("future", State::Warning, &line);
+    }
+}
+
+/// What is told of a path itself, and where it leads when it is a link to nothing; none where there is nothing.
+fn about(path: &Path) -> anyhow::Result<Option<(Metadata, Option<PathBuf>)>> {
+    let failed = |it: io::Error| account::unreadable(path, &it);
+    match fs::metadata(path) {
+        Ok(about) => Ok(Some((about, None))),
+        Err(error) if gone(&error) => match fs::symlink_metadata(path) {
+            // One that is taken away meanwhile is not there.
+            Err(error) if gone(&error) => Ok(None),
+            Err(error) => Err(failed(error)),
+            Ok(about) => {
+                let target = fs::read_link(path).unwrap_or_default();
+                Ok(Some((about, Some(target))))
+            }
+        },
+        Err(error) => Err(failed(error)),
+    }
+}
+
 /// The newest files.
-fn list(outcome: &mut Outcome, seen: &[Seen], age: &dyn Fn(&Seen) -> f64) {
+fn list(outcome: &mut Outcome, seen: &[Seen], now: SystemTime) {
     let mut newest: Vec<&Seen> = seen.iter().collect();
     newest.sort_by_key(|it| std::cmp::Reverse(it.written));
     for it in newest.iter().take(LISTED) {
         outcome.detail(&format!(
-            "{}: {}, written {} ago",
+            "{}: {}, written {}",
             it.path.display(),
             quantity::bytes(it.size as f64),
-            quantity::seconds(age(it))
+            when(it, now)
         ));
     }
     if newest.len() > LISTED {
@@ -637,21 +759,35 @@ fn list(outcome: &mut Outcome, seen: &[Seen], age: &dyn Fn(&Seen) -> f64) {
     }
 }
 
-fn remembered(seen: &[Seen]) -> Memory {
-    let marks = seen.iter().filter_map(|it| {
-        let content = it.content.as_ref()?;
-        Some((it.path.clone(), content.mark.clone()))
-    });
-    Memory {
-        size: seen.iter().map(|it| it.size).sum(),
-        files: marks.collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_file_of_the_future_is_not_new() {
+        let at = |path: &str, ahead: u64| Seen {
+            written: now() + Duration::from_secs(ahead),
+            ..seen(path, 1, 0)
+        };
+        let check = file("path = '/b/*'\nage = ',1h'");
+        let outcome = check.judge(&sight(vec![at("/b/1", 360_000_000)]), None, now());
+        assert_eq!(outcome.state(), State::Warning);
+        assert_eq!(
+            outcome.line(),
+            "/b/1 was written at a time 4166 d ahead, so nobody knows how old it is"
+        );
+        // The others are as old as they are.
+        let both = sight(vec![at("/b/1", 360_000_000), seen("/b/2", 1, 9000)]);
+        assert_eq!(check.judge(&both, None, now()).state(), State::Critical);
+        let near = check.judge(&sight(vec![at("/b/1", 5)]), None, now());
+        assert_eq!(near.state(), State::Ok);
+        let unjudged = file("path = '/b/1'").judge(&sight(vec![at("/b/1", 360_000)]), None, now());
+        assert_eq!(
+            unjudged.line(),
+            "/b/1: 1 B, written at a time 4 d 4 h ahead"
+        );
+    }
 
     fn file(keys: &str) -> File {
         toml::from_str(keys).expect("a file check")
@@ -669,13 +805,21 @@ mod tests {
             user: 0,
             group: 0,
             mode: 0o640,
-            content: None,
+            dangling: None,
+            sha256: None,
+        }
+    }
+
+    fn sight(seen: Vec<Seen>) -> Sight {
+        Sight {
+            seen,
+            ..Sight::default()
         }
     }
 
     #[test]
     fn the_newest_must_be_new_and_the_oldest_not_too_old() {
-        let files = [seen("/b/1", 10, 9000), seen("/b/2", 20, 60)];
+        let files = sight(vec![seen("/b/1", 10, 9000), seen("/b/2", 20, 60)]);
         let judged = |keys: &str| {
             let check = file(&format!("path = '/b/*'\n{keys}"));
             check.judge(&files, None, now())
@@ -690,18 +834,21 @@ mod tests {
     #[test]
     fn nothing_there_is_critical_unless_it_should_be_so() {
         assert_eq!(
-            file("path = '/x'").judge(&[], None, now()).state(),
+            file("path = '/x'")
+                .judge(&sight(vec![]), None, now())
+                .state(),
             State::Critical
         );
         assert_eq!(
             file("path = '/x'\nabsent = true")
-                .judge(&[], None, now())
+                .judge(&sight(vec![]), None, now())
                 .state(),
             State::Ok
         );
-        let outcome = file("path = '/x'\nabsent = true").judge(&[seen("/x", 1, 61)], None, now());
+        let outcome =
+            file("path = '/x'\nabsent = true").judge(&sight(vec![seen("/x", 1, 61)]), None, now());
         assert_eq!(outcome.line(), "/x is there, written 61 s ago");
-        let outcome = file("path = '/x*'\ncount = '0:0,'").judge(&[], None, now());
+        let outcome = file("path = '/x*'\ncount = '0:0,'").judge(&sight(vec![]), None, now());
         assert_eq!(outcome.state(), State::Ok);
     }
 
@@ -715,10 +862,10 @@ mod tests {
                 ..Memory::default()
             },
         );
-        let outcome = check.judge(&[seen("/x", 3000, 1)], Some(&past), now());
+        let outcome = check.judge(&sight(vec![seen("/x", 3000, 1)]), Some(&past), now());
         assert_eq!(outcome.state(), State::Warning);
         assert_eq!(outcome.line(), "/x grows by 3.9 KiB an hour");
-        let outcome = check.judge(&[seen("/x", 10, 1)], Some(&past), now());
+        let outcome = check.judge(&sight(vec![seen("/x", 10, 1)]), Some(&past), now());
         assert_eq!(outcome.state(), State::Ok);
     }
 
