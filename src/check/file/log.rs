@@ -746,7 +746,7 @@ fn is_relative(log: &Path, file: &Path) -> bool {
     let between = name
         .strip_prefix(stem)
         .and_then(|it| it.strip_suffix(extension));
-    match between.and_then(|it| Some(it.split_first()?)) {
+    match between.and_then(<[u8]>::split_first) {
         // `app-2.log` is as likely another log.
         Some((b'.', rest)) => is_stamp(rest, 1),
         Some((b'-' | b'_', rest)) => is_stamp(rest, 6),
