@@ -185,7 +185,9 @@ pub fn run(
         false => Shared::default(),
     };
     // What a check remembers, and whether it is due, must be known before it runs; nothing else must.
-    let opened = match plan.jobs.iter().any(remembers) || !rare.is_empty() {
+    let recalls = |it: &Job| setting.records == Records::Always && it.check.recalls();
+    let is_needed = |it: &Job| remembers(it) || recalls(it) || it.every.is_some();
+    let opened = match plan.jobs.iter().any(is_needed) {
         _ if !is_wanted => Some(Err("not needed".to_owned())),
         _ if is_off(setting.state) => Some(Err(OFF.to_owned())),
         true => {
@@ -498,7 +500,7 @@ fn sound(
         let jobs = plan.jobs.iter().filter(|it| which(it));
         jobs.map(|it| it.name.as_str()).collect()
     };
-    let memories = history.memories(&names(|it| it.check.remembers()));
+    let memories = history.memories(&names(compares));
     let answers = history.answers(&names(|it| it.every.is_some()));
     mended(history, said, memories.and(answers).err(), at)
 }
@@ -553,13 +555,18 @@ fn load(
     }
 }
 
+/// Whether a check wants to know what it saw in an earlier run.
+fn compares(job: &Job) -> bool {
+    job.check.remembers() || job.check.recalls()
+}
+
 /// What the checks of a plan remember.
 fn memories(plan: &Plan, opened: &Result<Opened, String>) -> Memories {
     let (history, _) = opened.as_ref().map_err(String::clone)?;
     let Some(history) = history else {
         return Ok(HashMap::new());
     };
-    let remembering = plan.jobs.iter().filter(|it| it.check.remembers());
+    let remembering = plan.jobs.iter().filter(|it| compares(it));
     let names: Vec<&str> = remembering.map(|it| it.name.as_str()).collect();
     history.memories(&names).map_err(told)
 }

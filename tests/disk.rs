@@ -153,3 +153,129 @@ fn a_helper_that_hangs_from_an_earlier_run_gets_no_company() {
         "one helper, the first: {out}"
     );
 }
+
+/// In a mount namespace of its own with an fstab and two file systems in files, `a` and `b`; `$1` is a folder.
+fn with_fstab(fstab: &str, script: &str) -> Option<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "mkdir -p $1/srv $1/big; cat > $1/fstab <<EOF\n{fstab}\nEOF\n[ -e /etc/fstab ] || exit 99; mount --bind $1/fstab /etc/fstab || exit 99\n\
+         koshu() {{ $KOSHU \"$@\" used=99.9%,100% inodes=99.9%,100%; echo \"exit $?\"; }}\n{script}"
+    );
+    namespace::mounting(&script, folder.path())
+}
+
+#[test]
+fn a_data_disk_that_is_not_mounted_is_never_ok() {
+    let Some(out) = with_fstab(
+        "/dev/a $1/srv ext4 nofail 0 2\n/dev/b $1/srv/hand ext4 noauto 0 0\n/dev/c $1/srv/auto ext4 x-systemd.automount 0 0\n",
+        "mkdir $1/srv/hand $1/srv/auto; ln -s $1/srv $1/link\n\
+         for path in $1/srv $1/srv/deep/er $1/srv/hand $1/link $1/srv/../srv; do koshu disk $path; done\n\
+         mount -t tmpfs a $1/srv && mkdir $1/srv/hand\n\
+         for path in $1/srv $1/srv/hand $1/link; do koshu disk $path; done",
+    ) else {
+        return;
+    };
+    let lines: Vec<&str> = out.lines().collect();
+    let ends: Vec<&&str> = lines.iter().filter(|it| it.starts_with("exit")).collect();
+    assert_eq!(
+        ends,
+        [
+            &"exit 2", &"exit 2", &"exit 2", &"exit 2", &"exit 2", &"exit 0", &"exit 0", &"exit 0"
+        ],
+        "{out}"
+    );
+    assert!(
+        out.contains("/srv is not mounted, though fstab wants it to be; it lies on /"),
+        "{out}"
+    );
+    assert!(
+        out.contains("/srv is not mounted, though fstab wants it to be; ")
+            && out.contains("/srv/deep/er should lie on it"),
+        "{out}"
+    );
+}
+
+#[test]
+fn all_file_systems_are_those_that_fstab_wants_too() {
+    let Some(out) = with_fstab(
+        "/dev/a $1/srv ext4 defaults 0 2\nx $1/tmp tmpfs defaults 0 0\n",
+        "koshu disk; koshu disk exclude=$1/srv",
+    ) else {
+        return;
+    };
+    assert!(
+        out.starts_with("CRITICAL - ") && out.contains("/srv is not mounted, though fstab"),
+        "{out}"
+    );
+    assert_eq!(out.matches("is not mounted").count(), 1, "{out}");
+}
+
+#[test]
+fn a_disk_that_only_history_knows_is_missed() {
+    let Some(out) = with_fstab(
+        "",
+        "mount -t tmpfs data $1/srv\n\
+         printf '[[check]]\\nname=\"data\"\\ntype=\"disk\"\\npath=\"%s\"\\nused=\"99.9%%,100%%\"\\ninodes=\"99.9%%,100%%\"\\n' $1/srv > $1/l.toml\n\
+         run() { $KOSHU run -c $1/l.toml --state $1/h.db </dev/null; echo \"exit $?\"; }\n\
+         run $1; umount $1/srv; run $1; run $1; echo 'grade = { was-mounted = \"ok\" }' >> $1/l.toml; run $1; sed -i '$d' $1/l.toml; mount -t tmpfs data $1/srv; run $1",
+    ) else {
+        return;
+    };
+    let ends: Vec<&str> = out.lines().filter(|it| it.starts_with("exit")).collect();
+    assert_eq!(
+        ends,
+        ["exit 0", "exit 1", "exit 1", "exit 0", "exit 0"],
+        "{out}"
+    );
+    assert!(
+        out.contains("/srv is not mounted any more, as it was until 2"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_path_is_where_the_kernel_says_that_it_is() {
+    let Some(out) = with_fstab(
+        "$1/img $1/alias/x ext4 defaults 0 0\n",
+        "mkdir -p $1/big/x $1/a/b $1/twin; ln -s big $1/alias; ln -s big/x $1/link\n\
+         mount -t tmpfs big $1/big/x || exit 99; mkdir $1/big/x/sub\n\
+         for path in $1/link $1/a/../big/x $1/alias/x $1/link/sub; do koshu disk $path; done\n\
+         koshu mount $1/link | sed 's/ used=.*//'\n\
+         mount -t tmpfs inner $1/a/b; mount -t tmpfs outer $1/a; mkdir $1/a/b; koshu disk $1/a/b\n\
+         mount --bind $1/big/x $1/twin; koshu disk $1/twin\n\
+         name=$(printf 'caf\\351'); mkdir $1/$name; mount -t tmpfs latin $1/$name; koshu disk \"path=$1/caf?\" \n\
+         mkdir '$1/[2026]' 2>/dev/null; mkdir \"$1/[2026]\" $1/2; mount -t tmpfs brackets \"$1/[2026]\"; koshu disk \"$1/[2026]\"\n\
+         touch $1/file $1/over; mount --bind $1/file $1/over; koshu disk $1/over",
+    ) else {
+        return;
+    };
+    let lines: Vec<&str> = out.lines().filter(|it| it.contains(" - ")).collect();
+    for (line, on) in [
+        (0, "/big/x (where "),
+        (1, "/big/x (where "),
+        (2, "/big/x (where "),
+        (3, "/big/x (where "),
+        (5, "/a (where "),
+        (6, "/twin | "),
+        (8, "/[2026] | "),
+        (9, "/over | "),
+    ] {
+        assert!(
+            lines[line].starts_with("OK - ") && lines[line].contains(on),
+            "{line}, {on}: {out}"
+        );
+    }
+    assert!(
+        lines[7].starts_with("OK - ") && lines[7].contains("caf"),
+        "{out}"
+    );
+}
+
+#[test]
+fn of_several_paths_the_one_that_is_missing_is_named() {
+    let said = koshu(&["disk", "path=['/', '/srv/no-such-db']"]);
+    assert_eq!(said.is("CRITICAL"), "/srv/no-such-db does not exist");
+    let said = koshu(&["disk", "path=['/srv/no-such-db', '/']"]);
+    assert_eq!(said.is("CRITICAL"), "/srv/no-such-db does not exist");
+    assert!(!said.out.contains("2 file systems"), "{}", said.out);
+}

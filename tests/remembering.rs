@@ -206,7 +206,7 @@ fn a_history_that_cannot_be_used_costs_a_sentence() {
     place
         .run(&[])
         .has("is no history of koshu, and left as it is")
-        .is("OK");
+        .is("UNKNOWN");
     assert_eq!(fs::read(&place.state).expect("the file"), before);
     fs::remove_file(&place.state).expect("removed");
     place.run(&[]).is("OK");

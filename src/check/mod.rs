@@ -84,6 +84,11 @@ pub trait Check: Send + Sync {
         false
     }
 
+    /// Whether it also compares where history is kept anyway, and loses little where it is not.
+    fn recalls(&self) -> bool {
+        false
+    }
+
     /// Whether it says less than it should where there is no earlier run to compare with.
     fn needs_earlier(&self) -> bool {
         self.remembers()

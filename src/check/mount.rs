@@ -3,8 +3,8 @@
 use crate::check::{Check, Context, Flaw, Type, flaw};
 use crate::host::mounts::{self, Mount, Planned};
 use crate::model::list::List;
-use crate::model::name;
 use crate::model::outcome::{Code, Outcome, code};
+use crate::model::pattern::fits;
 use crate::model::state::State;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -104,8 +104,7 @@ fn planned(fstab: &[Planned]) -> Vec<PathBuf> {
 
 impl Mounted {
     fn judge(&self, points: &[PathBuf], mounts: &[Mount]) -> Outcome {
-        // What is mounted over something is what one sees there.
-        let found = |point: &PathBuf| mounts.iter().rfind(|it| it.point == *point);
+        let found = |point: &PathBuf| mounts::on(mounts, point);
         let mut outcome = Outcome::new(&match points {
             [one] => found(one).map_or(String::new(), described),
             many => format!("{} mount points looked at", many.len()),
@@ -142,13 +141,13 @@ impl Mounted {
             }
         }
         if let Some(wanted) = &self.fstype
-            && !name::matches(wanted, &mount.kind)
+            && !fits(wanted, &mount.kind)
         {
             let line = format!("{point} is {}, not {wanted}", mount.kind);
             outcome.find("type", State::Warning, &line);
         }
         if let Some(wanted) = &self.source
-            && !name::matches(wanted, &mount.source)
+            && !fits(wanted, &mount.source)
         {
             let line = format!("{point} is mounted from {}, not {wanted}", mount.source);
             outcome.find("source", State::Warning, &line);

@@ -71,15 +71,23 @@ impl Roots {
     /// # Errors
     /// When it cannot be read, with its whole path.
     pub fn read(&self, name: &str) -> anyhow::Result<String> {
+        Ok(match String::from_utf8(self.bytes(name)?) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        })
+    }
+
+    /// A file below /proc as it is.
+    ///
+    /// # Errors
+    /// As [`Roots::read`].
+    pub fn bytes(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let path = self.proc.join(name);
         // These files do not tell how long they are, and each part that is asked for costs the kernel a walk.
         let mut bytes = Vec::with_capacity(ROOM);
         let read = fs::File::open(&path).and_then(|mut it| it.read_to_end(&mut bytes));
         read.with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        })
+        Ok(bytes)
     }
 
     /// The folder of the process that stands for this machine's mounts and network: our own, but the first

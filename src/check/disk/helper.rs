@@ -2,7 +2,7 @@
 //! the kernel would keep koshu's output open past its deadline.
 
 use super::Space;
-use crate::host::mounts::Mount;
+use crate::host::mounts::{self, Mount, Spot};
 use crate::host::{Roots, kernel};
 use crate::net;
 use anyhow::Context;
@@ -42,6 +42,7 @@ pub fn look(path: &Path) -> Answer {
         Err(rustix::io::Errno::NOENT) => Answer::Missing,
         Err(error) => Answer::Failed(net::plain(&error.into())),
         Ok(it) => Answer::Space(Space {
+            on: mounts::spot(path).unwrap_or_default(),
             total: it.f_blocks * it.f_frsize,
             free: it.f_bfree * it.f_frsize,
             available: it.f_bavail * it.f_frsize,
@@ -60,8 +61,16 @@ pub fn serve(paths: &[PathBuf], to: &mut dyn Write) -> std::io::Result<()> {
         match look(path) {
             Answer::Space(it) => writeln!(
                 to,
-                "space {} {} {} {} {}",
-                it.total, it.free, it.available, it.inodes, it.inodes_free
+                "space {} {} {} {} {} {} {} {} {}",
+                it.total,
+                it.free,
+                it.available,
+                it.inodes,
+                it.inodes_free,
+                it.on.mount,
+                it.on.major,
+                it.on.minor,
+                u8::from(it.on.is_point)
             )?,
             Answer::Missing => writeln!(to, "missing")?,
             Answer::Failed(why) => writeln!(to, "failed {why}")?,
@@ -77,7 +86,26 @@ fn parse(line: &str) -> Answer {
     let numbers: Vec<u64> = rest.split(' ').filter_map(|it| it.parse().ok()).collect();
     match (word, &numbers[..]) {
         ("missing", _) => Answer::Missing,
-        ("space", &[total, free, available, inodes, inodes_free]) => Answer::Space(Space {
+        (
+            "space",
+            &[
+                total,
+                free,
+                available,
+                inodes,
+                inodes_free,
+                mount,
+                major,
+                minor,
+                is_point,
+            ],
+        ) => Answer::Space(Space {
+            on: Spot {
+                mount,
+                major: u32::try_from(major).unwrap_or_default(),
+                minor: u32::try_from(minor).unwrap_or_default(),
+                is_point: is_point == 1,
+            },
             total,
             free,
             available,
@@ -300,7 +328,7 @@ mod tests {
         serve(&[PathBuf::from("/"), PathBuf::from("/no/such")], &mut line).expect("a vector");
         let text = String::from_utf8(line).expect("text");
         let lines: Vec<&str> = text.lines().collect();
-        assert!(matches!(parse(lines[0]), Answer::Space(it) if it.total > 0));
+        assert!(matches!(parse(lines[0]), Answer::Space(it) if it.total > 0 && it.on.is_point));
         assert_eq!(parse(lines[1]), Answer::Missing);
         assert_eq!(parse("space 1 2"), Answer::Failed("1 2".to_owned()));
     }
