@@ -257,3 +257,18 @@ fn the_shipped_example_works_with_a_real_exim() {
         said.out
     );
 }
+
+#[test]
+fn what_was_seen_is_said_when_a_long_time_is_up() {
+    let silent = server::serve(|mut stream| {
+        let _ = stream.write_all(b"220 mail\r\n");
+        sleep(Duration::from_secs(20));
+    });
+    // The kernel's own timeouts are the later the longer they are, and then the supervisor says that nothing was seen.
+    let said = koshu(&["tcp", &silent.to_string(), "expect=never", "timeout=5s"]);
+    assert!(
+        said.is("CRITICAL").contains("so far it says \"220 mail\""),
+        "{}",
+        said.out
+    );
+}

@@ -8,6 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -163,17 +164,26 @@ pub fn dial_unix(path: &Path, deadline: Instant) -> Result<Stream, Fault> {
         Ok::<_, rustix::io::Errno>(socket)
     };
     let socket = UnixStream::from(begin().map_err(|it| told(it.into()))?);
-    socket.set_nonblocking(false).map_err(told)?;
     Ok(Stream {
         socket: Socket::Unix(socket),
         deadline,
     })
 }
 
+/// A socket that does not wait.
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+        }
+    }
 }
 
 /// A connection of which every read and write ends at one deadline.
@@ -185,7 +195,6 @@ pub struct Stream {
 
 impl Stream {
     fn new(socket: TcpStream, deadline: Instant) -> io::Result<Stream> {
-        socket.set_nonblocking(false)?;
         socket.set_nodelay(true)?;
         Ok(Stream {
             socket: Socket::Tcp(socket),
@@ -212,43 +221,47 @@ impl Stream {
         }
     }
 
-    fn left(&self) -> io::Result<Option<Duration>> {
-        match left(self.deadline) {
-            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-            left => Ok(Some(left)),
+    /// Does something once the socket is ready for it, until the deadline.
+    ///
+    /// The timeouts that sockets have themselves come late, the later the longer they are (Linux' timer wheel).
+    fn once_ready<T>(
+        &mut self,
+        ready: PollFlags,
+        mut act: impl FnMut(&mut Socket) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            let left = left(self.deadline);
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match act(&mut self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
+                result => return result,
+            }
+            let wait = Timespec::try_from(left).unwrap_or_default();
+            match poll(&mut [PollFd::new(&self.socket, ready)], Some(&wait)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => (),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        match &mut self.socket {
-            Socket::Tcp(socket) => {
-                socket.set_read_timeout(left)?;
-                socket.read(buffer)
-            }
-            Socket::Unix(socket) => {
-                socket.set_read_timeout(left)?;
-                socket.read(buffer)
-            }
-        }
+        self.once_ready(PollFlags::IN, |socket| match socket {
+            Socket::Tcp(socket) => socket.read(buffer),
+            Socket::Unix(socket) => socket.read(buffer),
+        })
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        match &mut self.socket {
-            Socket::Tcp(socket) => {
-                socket.set_write_timeout(left)?;
-                socket.write(bytes)
-            }
-            Socket::Unix(socket) => {
-                socket.set_write_timeout(left)?;
-                socket.write(bytes)
-            }
-        }
+        self.once_ready(PollFlags::OUT, |socket| match socket {
+            Socket::Tcp(socket) => socket.write(bytes),
+            Socket::Unix(socket) => socket.write(bytes),
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
