@@ -103,3 +103,41 @@ fn a_target_in_brackets_is_an_address_and_no_list() {
     koshu(&["ping", "['::1', '127.0.0.1']", "count=1"]).is("OK");
     koshu(&["port", &format!("[::1]:{port}")]).is("OK");
 }
+
+#[test]
+fn a_socket_for_ipv6_alone_does_not_listen_on_ipv4() {
+    let Some(own) = namespace(&[], "", &[]) else {
+        return;
+    };
+    let serve = |name: &str, listen: &str| {
+        let at = own.path().join(name);
+        std::fs::create_dir(&at).expect("a folder");
+        let server = format!("server {{ listen {listen}; }}");
+        nginx(&at.display().to_string(), &server, |it| own.command(it))
+    };
+    let alone = serve("alone", "[::]:8080 ipv6only=on");
+    let both = serve("both", "[::]:8081 ipv6only=off");
+    if alone.is_none() || both.is_none() {
+        return;
+    }
+    for bad in ["127.0.0.1:8080", "0.0.0.0:8080"] {
+        let said = own.koshu(&["port", bad]);
+        assert_eq!(
+            said.is("CRITICAL"),
+            format!("nothing listens on tcp {bad} ([::]:8080 takes no IPv4)")
+        );
+    }
+    for good in [
+        "[::1]:8080",
+        "[::]:8080",
+        "8080",
+        "127.0.0.1:8081",
+        "[::1]:8081",
+        "0.0.0.0:8081",
+    ] {
+        own.koshu(&["port", good]).is("OK");
+    }
+    // What a list forbids on IPv4 is not there.
+    own.koshu(&["port", "forbid=0.0.0.0:8080"]).is("OK");
+    own.koshu(&["port", "forbid=0.0.0.0:8081"]).is("CRITICAL");
+}

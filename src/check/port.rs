@@ -7,6 +7,7 @@ use crate::model::metric::Metric;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity::Unit;
 use crate::model::state::State;
+use crate::net;
 use serde::Deserialize;
 use serde::de::{self, Visitor};
 use std::collections::HashMap;
@@ -43,7 +44,7 @@ const CODES: &[Code] = &[
 /// Sockets that listen on this machine, from the kernel's own tables, with the processes that hold them; nothing is connected to. Each socket is written `PORT`, `"FIRST-LAST"`, `"ADDRESS:PORT"` or `"udp:PORT"`.
 #[derive(Deserialize, schemars::JsonSchema)]
 pub struct Port {
-    /// What must listen; with an address, on that one or on all.
+    /// What must listen; with an address, on that one or on all of its kind: `[::]` takes IPv4 too, unless it is for IPv6 alone.
     listen: Option<List<Socket>>,
     /// What must not listen where other machines reach it.
     forbid: Option<List<Socket>>,
@@ -60,14 +61,13 @@ struct Socket {
 }
 
 impl Socket {
+    fn has_port_of(&self, listener: &Listener) -> bool {
+        self.transport == listener.transport && self.ports.contains(&listener.at.port())
+    }
+
     /// Whether it is among those meant: a listener on all addresses is also one on each.
     fn is(&self, listener: &Listener) -> bool {
-        let at = listener.at;
-        self.transport == listener.transport
-            && self.ports.contains(&at.port())
-            && self
-                .address
-                .is_none_or(|it| it == at.ip() || at.ip().is_unspecified())
+        self.has_port_of(listener) && self.address.is_none_or(|it| listener.serves(it))
     }
 }
 
@@ -88,6 +88,8 @@ impl std::str::FromStr for Socket {
         let (address, ports) = match rest.rsplit_once(':') {
             Some((address, ports)) => {
                 let address = address.trim_start_matches('[').trim_end_matches(']');
+                // The kernel's tables do not tell the zone.
+                let address = net::without_zone(address);
                 (Some(address.parse().map_err(|_| refuse())?), ports)
             }
             None => (None, rest),
@@ -223,7 +225,14 @@ impl Port {
         for socket in self.listen.iter().flat_map(|it| &it.0) {
             let mut hits = listeners.iter().filter(|it| socket.is(it)).peekable();
             if hits.peek().is_none() {
-                closed.push(socket.to_string());
+                // Who looks at a list of listeners sees it there.
+                let alone = listeners
+                    .iter()
+                    .find(|it| it.v6_only && socket.has_port_of(it));
+                closed.push(match alone.filter(|_| socket.address.is_some()) {
+                    Some(it) => format!("{socket} ({} takes no IPv4)", it.at),
+                    None => socket.to_string(),
+                });
             }
             for hit in hits {
                 if !good.contains(&hit) {
@@ -321,7 +330,14 @@ mod tests {
 
     #[test]
     fn sockets_are_read_as_people_write_them() {
-        for good in ["22", "udp:53", "tcp:[::1]:25", "::1:25", "1-65535"] {
+        for good in [
+            "22",
+            "udp:53",
+            "tcp:[::1]:25",
+            "::1:25",
+            "[fe80::1%eth0]:25",
+            "1-65535",
+        ] {
             assert!(good.parse::<Socket>().is_ok(), "{good}");
         }
         for bad in ["0", "x", "9-5", "localhost:25", "70000", "sctp:5"] {

@@ -4,6 +4,7 @@ pub mod account;
 pub mod child;
 pub mod family;
 pub mod files;
+mod diag;
 pub mod kernel;
 pub mod mounts;
 pub mod openssl;

@@ -1,7 +1,7 @@
 //! What listens on this machine: the sockets of /proc/net and the processes that hold them (proc(5)).
 
-use crate::host::Roots;
 use crate::host::processes::Processes;
+use crate::host::{Roots, diag};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
@@ -28,6 +28,8 @@ impl Transport {
 pub struct Listener {
     pub transport: Transport,
     pub at: SocketAddr,
+    /// Whether it takes IPv6 alone; where that cannot be known, not.
+    pub v6_only: bool,
     inode: u64,
 }
 
@@ -46,6 +48,23 @@ pub fn listeners(roots: &Roots) -> anyhow::Result<Vec<Listener>> {
         // A kernel without IPv6 has no such file.
         let text = roots.read(&format!("{net}/{name}")).unwrap_or_default();
         all.extend(parse(transport, &text));
+    }
+    // The network that the kernel speaks of is our own.
+    if roots.leader() == "self" {
+        for (transport, which) in [
+            (Transport::Tcp, diag::LISTENING_TCP),
+            (Transport::Udp, diag::LISTENING_UDP),
+        ] {
+            let is_any =
+                |it: &Listener| it.transport == transport && it.at.ip() == Ipv6Addr::UNSPECIFIED;
+            if all.iter().any(is_any)
+                && let Ok(alone) = diag::v6_only(which)
+            {
+                for it in all.iter_mut().filter(|it| it.transport == transport) {
+                    it.v6_only = alone.contains(&it.inode);
+                }
+            }
+        }
     }
     all.sort_by_key(|it| (it.transport, it.at.port(), it.at.ip()));
     Ok(all)
@@ -66,6 +85,7 @@ fn parse(transport: Transport, text: &str) -> Vec<Listener> {
         Some(Listener {
             transport,
             at: address(local)?,
+            v6_only: false,
             inode: fields.nth(5)?.parse().ok()?,
         })
     };
@@ -149,7 +169,19 @@ impl Listener {
         Listener {
             transport,
             at,
+            v6_only: false,
             inode,
+        }
+    }
+
+    /// Whether who connects to an address of this machine reaches it.
+    pub fn serves(&self, address: IpAddr) -> bool {
+        match (self.at.ip().to_canonical(), address.to_canonical()) {
+            (own, address) if own == address => true,
+            (IpAddr::V4(own), IpAddr::V4(_)) => own.is_unspecified(),
+            (IpAddr::V6(own), IpAddr::V6(_)) => own.is_unspecified(),
+            (IpAddr::V6(own), IpAddr::V4(_)) => own.is_unspecified() && !self.v6_only,
+            (IpAddr::V4(_), IpAddr::V6(_)) => false,
         }
     }
 
@@ -188,6 +220,25 @@ mod tests {
         assert_eq!(all[0].at.to_string(), "127.0.0.1:5432");
         assert_eq!(all[0].inode, 19207);
         assert!(all[0].is_local());
+    }
+
+    #[test]
+    fn sockets_serve_their_own_family_and_some_both() {
+        let serves = |at: &str, v6_only: bool, address: &str| {
+            let at = at.parse().expect("an address");
+            let listener = Listener {
+                v6_only,
+                ..Listener::new(Transport::Tcp, at, 1)
+            };
+            listener.serves(address.parse().expect("an address"))
+        };
+        assert!(serves("[::]:80", false, "127.0.0.1"));
+        assert!(!serves("[::]:80", true, "127.0.0.1"));
+        assert!(serves("[::]:80", true, "::1"));
+        assert!(serves("0.0.0.0:80", false, "192.0.2.1"));
+        assert!(!serves("0.0.0.0:80", false, "::1"));
+        assert!(serves("[::ffff:127.0.0.1]:80", false, "127.0.0.1"));
+        assert!(!serves("127.0.0.2:80", false, "127.0.0.1"));
     }
 
     #[test]
