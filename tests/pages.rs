@@ -89,6 +89,13 @@ fn fields_of_json_are_expected_and_graphed() {
     let said = http(page(), &["json={'queue.length'={warn='100', crit='1000'}}"]);
     assert_eq!(said.is("WARNING"), "queue.length is 250");
     said.has(" json_queue_length=250;100;1000");
+    let said = http(page(), &["json={'queue.length'='100,1000'}"]);
+    assert_eq!(said.is("WARNING"), "queue.length is 250");
+    said.has(" json_queue_length=250;100;1000");
+    http(page(), &["json={'queue.length'='50,100'}"]).is("CRITICAL");
+    http(page(), &["json={'queue.length'='1,2,3'}"])
+        .has("more than two limits")
+        .is("UNKNOWN");
     assert_eq!(
         http(page(), &["json={status='down'}"]).is("CRITICAL"),
         "status is \"up\", expected \"down\""

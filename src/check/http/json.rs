@@ -1,6 +1,6 @@
 //! Conditions on the fields of a JSON document.
 
-use crate::model::limits::{Amount, Judges, Limit};
+use crate::model::limits::{Amount, Judges, Limit, Limits};
 use crate::model::metric::Metric;
 use crate::model::outcome::Outcome;
 use crate::model::pattern::Pattern;
@@ -53,8 +53,14 @@ pub enum Field {
     Like(Box<Table>),
 }
 
+/// Whether a text is limits of a number, as everywhere else, and not one to equal: numbers and ranges with a comma.
+fn is_like_limits(text: &str) -> bool {
+    let part = |it: char| it.is_ascii_digit() || " .,:~@-+".contains(it);
+    text.contains(',') && text.contains(|it: char| it.is_ascii_digit()) && text.chars().all(part)
+}
+
 /// The long form.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// What the text must match.
@@ -76,11 +82,23 @@ impl<'de> Deserialize<'de> for Field {
             type Value = Field;
 
             fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
-                to.write_str("a value to equal, or a table with regex, not, warn, crit or exists")
+                to.write_str("a value to equal, limits such as \"10,100\", or a table with regex, not, warn, crit or exists")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Field, E> {
-                Ok(Field::Equals(text.into()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Field, E> {
+                if !is_like_limits(text) {
+                    return Ok(Field::Equals(text.into()));
+                }
+                let limits = text.parse::<Limits<Amount>>().map_err(|it| {
+                    E::custom(format!(
+                        "{it}; a text that it must equal is written {{ regex = \"^{text}$\" }}"
+                    ))
+                })?;
+                Ok(Field::Like(Box::new(Table {
+                    warn: limits.warn,
+                    crit: limits.crit,
+                    ..Table::default()
+                })))
             }
 
             fn visit_bool<E>(self, value: bool) -> Result<Field, E> {
@@ -232,7 +250,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    #[derive(Deserialize)]
+    #[derive(Debug, Deserialize)]
     struct Of {
         json: BTreeMap<Place, Field>,
     }
@@ -281,6 +299,21 @@ mod tests {
         let outcome = judged("{ 'deep.list.0.x' = { crit = '5:' } }", DOCUMENT);
         assert_eq!(outcome.line(), "deep.list.0.x is \"3\"");
         assert_eq!(outcome.metrics()[0].label, "json_deep_list_0_x");
+    }
+
+    #[test]
+    fn limits_are_written_as_everywhere() {
+        assert_eq!(judged("{ n = '10,20' }", DOCUMENT).state(), State::Warning);
+        assert_eq!(judged("{ n = ',10' }", DOCUMENT).state(), State::Critical);
+        let outcome = judged("{ n = '20:,@1:2' }", DOCUMENT);
+        assert_eq!(outcome.state(), State::Warning);
+        assert_eq!(outcome.metrics()[0].to_string(), "json_n=12.5;20:;@1:2");
+        assert_eq!(judged("{ s = '1,2' }", DOCUMENT).state(), State::Critical);
+        // A text with a comma that is no limits is one to equal.
+        let names = r#"{"s":"Tokyo, 2"}"#;
+        assert_eq!(judged("{ s = 'Tokyo, 2' }", names).state(), State::Ok);
+        let wrong = toml::from_str::<Of>("json = { n = '1,2,3' }").expect_err("three limits");
+        assert!(wrong.to_string().contains("regex"), "{wrong}");
     }
 
     #[test]

@@ -191,7 +191,7 @@ pub struct Http {
     /// Headers that the response must have, each with what it must match: `{ Content-Type = "^text/html" }`.
     #[serde(default)]
     header: BTreeMap<FieldName, Condition>,
-    /// Fields of a JSON document: `{ status = "ok", "queue.length" = { warn = "100", crit = "1000" } }`; also `regex`, `not`, `exists`. A path is names joined with dots, or a JSON Pointer.
+    /// Fields of a JSON document: `{ status = "ok", "queue.length" = "100,1000" }`. Numbers with a comma are limits, any other value must be equal; tables have `warn`, `crit`, `regex`, `not`, `exists`. A path is names joined with dots, or a JSON Pointer.
     #[serde(default)]
     json: BTreeMap<Place, Field>,
     /// Limits of the time since the document was last modified.
