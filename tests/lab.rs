@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 /// A certificate authority with an intermediate, made with openssl.
@@ -185,8 +186,8 @@ impl Lab {
         engine::s_server(&[&["-cert", &cert, "-key", &key], chain, &words[..]].concat())
     }
 
-    /// A server with the good certificate that answers one request over TLS with these bytes and goes, with a "goodbye" or without.
-    pub fn answer(&self, answer: &str, says_goodbye: &'static str) -> SocketAddr {
+    /// TLS with the good certificate.
+    fn config(&self) -> Arc<rustls::ServerConfig> {
         let certs = CertificateDer::pem_file_iter(self.at("good.pem")).expect("a file");
         let mut chain: Vec<_> = certs.collect::<Result<_, _>>().expect("a certificate");
         let middle = CertificateDer::from_pem_file(self.at("middle.pem"));
@@ -199,7 +200,12 @@ impl Lab {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .expect("a certificate and its key");
-        let config = Arc::new(config);
+        Arc::new(config)
+    }
+
+    /// A server that answers one request over TLS with these bytes and goes, with a "goodbye" or without.
+    pub fn answer(&self, answer: &str, says_goodbye: &'static str) -> SocketAddr {
+        let config = self.config();
         let answer = answer.to_owned();
         server::serve(move |mut socket| {
             let mut conn = rustls::ServerConnection::new(config.clone()).expect("a connection");
@@ -214,6 +220,29 @@ impl Lab {
             if says_goodbye == "goodbye" {
                 conn.send_close_notify();
                 let _ = conn.complete_io(&mut socket);
+            }
+        })
+    }
+
+    /// A server whose TLS passes through `spoil` on its way out, with the number of the connection.
+    pub fn spoilt(&self, spoil: fn(u64, &[u8]) -> Vec<u8>) -> SocketAddr {
+        let config = self.config();
+        let next = Arc::new(AtomicU64::new(0));
+        server::serve(move |mut socket| {
+            let case = next.fetch_add(1, Ordering::Relaxed);
+            let mut conn = rustls::ServerConnection::new(config.clone()).expect("a connection");
+            let page = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+            while conn.read_tls(&mut socket).is_ok_and(|it| it > 0) {
+                let goes_on = conn.process_new_packets().is_ok();
+                if conn.reader().read(&mut [0; 4096]).is_ok_and(|it| it > 0) {
+                    let _ = conn.writer().write_all(page);
+                    conn.send_close_notify();
+                }
+                let mut out = Vec::new();
+                while conn.wants_write() && conn.write_tls(&mut out).is_ok() {}
+                if socket.write_all(&spoil(case, &out)).is_err() || !goes_on {
+                    return;
+                }
             }
         })
     }

@@ -41,6 +41,7 @@ mod http;
 mod local;
 mod logs;
 mod pages;
+mod peers;
 mod plugin;
 mod process;
 mod redirects;

@@ -7,7 +7,7 @@ pub mod everywhere;
 pub mod hello;
 pub mod icmp;
 mod legacy;
-mod lenient;
+pub mod lenient;
 pub mod starttls;
 pub mod store;
 pub mod tls;
