@@ -17,6 +17,16 @@ pub struct Text<'b> {
 /// How much of a page is searched for its charset; browsers look at 1024 bytes.
 const HEAD: usize = 4096;
 
+impl<'b> Text<'b> {
+    /// Bytes of which nobody asks what they say.
+    pub fn of_bytes(body: &'b [u8]) -> Text<'b> {
+        Text {
+            ways: vec![Cow::Borrowed(body)],
+            note: None,
+        }
+    }
+}
+
 /// Reads a body by its byte order mark, its header, or what it says itself, in this order (WHATWG, "Encoding", "decode");
 /// else its bytes are taken as they are.
 pub fn read<'b>(headers: &HeaderMap, body: &'b [u8]) -> Text<'b> {

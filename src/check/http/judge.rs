@@ -74,7 +74,11 @@ impl Http {
         let plain = decoded.unwrap_or_default();
         response.body = plain.body;
         response.cut |= plain.more;
-        let text = charset::read(&response.headers, &response.body);
+        let is_read = self.reads_body() || response.ending == Ending::Unclosed;
+        let text = match is_read {
+            true => charset::read(&response.headers, &response.body),
+            false => Text::of_bytes(&response.body),
+        };
         let seconds = took.as_secs_f64();
         let size = response.body.len() as f64;
         let more = if response.cut { "more than " } else { "" };
@@ -110,11 +114,7 @@ impl Http {
         self.judge_headers(&mut outcome, &response.headers)?;
         match coding {
             // What nobody wants to look into need not be readable.
-            Some(line)
-                if self.body.is_none() && self.body_not.0.is_empty() && self.json.is_empty() =>
-            {
-                outcome.find("encoding", State::Ok, &line);
-            }
+            Some(line) if !self.reads_body() => outcome.find("encoding", State::Ok, &line),
             Some(line) => outcome.find("encoding", State::Critical, &line),
             None => self.judge_body(&mut outcome, &response, &text)?,
         }
@@ -153,6 +153,11 @@ impl Http {
             outcome.detail(line);
         }
         Ok(outcome)
+    }
+
+    /// Whether anything is expected of the body.
+    fn reads_body(&self) -> bool {
+        self.body.is_some() || !self.body_not.0.is_empty() || !self.json.is_empty()
     }
 
     fn judge_status(&self, outcome: &mut Outcome, response: &Response) -> anyhow::Result<()> {
