@@ -102,6 +102,8 @@ fn a_target_in_brackets_is_an_address_and_no_list() {
     koshu(&["ping", "[::1]", "count=1"]).is("OK");
     koshu(&["ping", "['::1', '127.0.0.1']", "count=1"]).is("OK");
     koshu(&["port", &format!("[::1]:{port}")]).is("OK");
+    // The reverse name is asked for, of whoever answers.
+    koshu(&["dns", "[::1]", "via=[::1]:1"]).has("[::1]:1 refuses connections");
 }
 
 #[test]

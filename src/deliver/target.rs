@@ -7,6 +7,7 @@ use crate::model::duration::Duration;
 use crate::model::name;
 use crate::model::secret::Secret;
 use crate::model::text;
+use crate::net;
 use serde::Deserialize;
 use std::path::PathBuf;
 use url::Url;
@@ -103,6 +104,8 @@ impl Keys {
         };
         let rest = self.take(&query).map_err(at_url)?;
         let (scheme, place) = url.split_once(':').ok_or_else(|| at_url(unknown(&url)))?;
+        let scheme = scheme.to_ascii_lowercase();
+        let scheme = scheme.as_str();
         let (way, name) = match scheme {
             "file" | "nagios" if !place.trim_start_matches('/').is_empty() => {
                 // file:///x and file:/x are the same (RFC 8089, section 2).
@@ -119,12 +122,12 @@ impl Keys {
             }
             "tcp" | "zabbix" => {
                 let default = if scheme == "tcp" { 1984 } else { 10_051 };
+                let (url, zone) = net::unzoned(&url);
                 let url = parsed(&url).map_err(at_url)?;
                 let host = url.host_str().unwrap_or_default();
-                let host = host
-                    .trim_start_matches('[')
-                    .trim_end_matches(']')
-                    .to_owned();
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let zone = zone.map_or(String::new(), |it| format!("%{it}"));
+                let host = format!("{host}{zone}");
                 let port = url.port().unwrap_or(default);
                 if host.is_empty() || !matches!(url.path(), "" | "/") {
                     return Err(at_url(format!("expected {scheme}://HOST:PORT")));
@@ -332,6 +335,8 @@ mod tests {
             ("nagios:/var/spool", "nagios:/var/spool"),
             ("tcp://xymon.lab", "tcp xymon.lab:1984"),
             ("zabbix://[::1]:10055?host=a", "zabbix ::1:10055"),
+            ("TCP://[fe80::1%25eth0]:1985", "tcp fe80::1%eth0:1985"),
+            ("Webhook+HTTPS://h.lab/", "webhook h.lab:443"),
             (
                 "icinga2+https://koshu@127.0.0.1:5665?ca=/x",
                 "icinga2 127.0.0.1:5665",

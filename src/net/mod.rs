@@ -19,6 +19,7 @@ use crate::model::state::State;
 use anyhow::anyhow;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
@@ -214,6 +215,31 @@ pub fn without_zone(host: &str) -> &str {
     match host.split_once('%') {
         Some((address, _)) if address.parse::<Ipv6Addr>().is_ok() => address,
         _ => host,
+    }
+}
+
+/// Takes the zone out of `http://[fe80::1%25eth0]/` (RFC 6874, section 2), also where its `%` is written as it is.
+pub fn unzoned(text: &str) -> (Cow<'_, str>, Option<String>) {
+    let zoned = || {
+        let begin = text.find("://")? + 3;
+        let end = text[begin..].find(['/', '?', '#']);
+        let end = end.map_or(text.len(), |it| begin + it);
+        let open = begin + text[begin..end].find('[')?;
+        let percent = open + text[open..end].find('%')?;
+        let close = percent + text[percent..end].find(']')?;
+        let zone = &text[percent + 1..close];
+        let zone = zone
+            .strip_prefix("25")
+            .filter(|it| !it.is_empty())
+            .unwrap_or(zone);
+        Some((
+            format!("{}{}", &text[..percent], &text[close..]),
+            zone.to_owned(),
+        ))
+    };
+    match zoned() {
+        Some((text, zone)) => (Cow::Owned(text), Some(zone)),
+        None => (Cow::Borrowed(text), None),
     }
 }
 

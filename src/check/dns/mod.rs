@@ -276,7 +276,11 @@ impl Dns {
     /// What is looked at, as the list writes it.
     fn subject(&self) -> &str {
         let subject = self.host.as_deref().or(self.zone.as_deref());
-        subject.unwrap_or_default()
+        let subject = subject.unwrap_or_default();
+        let inside = subject
+            .strip_prefix('[')
+            .and_then(|it| it.strip_suffix(']'));
+        inside.unwrap_or(subject)
     }
 
     /// The name in the question: of an address, its name under in-addr.arpa or ip6.arpa (RFC 1035, RFC 3596).

@@ -1,6 +1,7 @@
 //! URLs: read strictly at load, joined for redirects (WHATWG URL, as browsers do).
 
 use crate::model::text;
+use crate::net;
 use crate::net::agent::Response;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -52,7 +53,7 @@ fn read(text: &str) -> Result<Link, String> {
     {
         return Err(format!("\"{shown}\" has no host"));
     }
-    let (text, zone) = without_zone(text);
+    let (text, zone) = net::unzoned(text);
     let mut url = url::Url::parse(&text).map_err(|it| format!("\"{shown}\" is no URL: {it}"))?;
     let login = match (url.username(), url.password()) {
         ("", None) => None,
@@ -60,31 +61,6 @@ fn read(text: &str) -> Result<Link, String> {
     };
     plain(&mut url);
     Ok(Link { url, login, zone })
-}
-
-/// Takes the zone out of `http://[fe80::1%25eth0]/` (RFC 6874, section 2), also where its `%` is written as it is.
-fn without_zone(text: &str) -> (Cow<'_, str>, Option<String>) {
-    let zoned = || {
-        let begin = text.find("://")? + 3;
-        let end = text[begin..].find(['/', '?', '#']);
-        let end = end.map_or(text.len(), |it| begin + it);
-        let open = begin + text[begin..end].find('[')?;
-        let percent = open + text[open..end].find('%')?;
-        let close = percent + text[percent..end].find(']')?;
-        let zone = &text[percent + 1..close];
-        let zone = zone
-            .strip_prefix("25")
-            .filter(|it| !it.is_empty())
-            .unwrap_or(zone);
-        Some((
-            format!("{}{}", &text[..percent], &text[close..]),
-            zone.to_owned(),
-        ))
-    };
-    match zoned() {
-        Some((text, zone)) => (Cow::Owned(text), Some(zone)),
-        None => (Cow::Borrowed(text), None),
-    }
 }
 
 /// A URL, or what should be one, as it may be shown: its query and fragment may hold tokens.
