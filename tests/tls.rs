@@ -212,3 +212,150 @@ fn certificate_lists_whose_lengths_contradict_each_other_are_a_broken_protocol()
         }
     }
 }
+
+#[test]
+fn legacy_goes_through_the_hosts_openssl_and_says_so() {
+    let Some(lab) = with_rsa() else { return };
+    for (words, version) in [
+        (&["-tls1_2", "-cipher", "AES128-SHA"][..], "TLS 1.2"),
+        (&["-tls1_2", "-cipher", "DHE-RSA-AES256-SHA256"], "TLS 1.2"),
+        (&["-tls1", "-cipher", "ALL:@SECLEVEL=0"], "TLS 1.0"),
+        (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "TLS 1.1"),
+        (&["-tls1_3", "-groups", "P-521"], "TLS 1.3"),
+    ] {
+        let (_running, address) = lab.serve("old", words);
+        for said in both(&lab, address, &["legacy=true"]) {
+            assert_eq!(
+                said.codes(),
+                Vec::<String>::new(),
+                "{words:?}: {}",
+                said.out
+            );
+            assert_eq!(said.json()["state"], 0, "{}", said.out);
+            said.has(&format!("{version} by the host's openssl"));
+        }
+        let url = format!("https://{address}/");
+        let ca = format!("ca={}", lab.at("root.pem"));
+        let page = koshu(&["http", &url, &ca, "legacy=true", "body=Ciphers supported"]);
+        page.is("OK");
+        let host = address.to_string();
+        let port = koshu(&[
+            "tcp",
+            &host,
+            "tls=true",
+            &ca,
+            "legacy=true",
+            r#"send="GET / HTTP/1.0\r\n\r\n""#,
+            "expect=200 ok",
+        ]);
+        assert!(
+            port.is("OK").contains("answers \"HTTP/1.0 200 ok"),
+            "{}",
+            port.out
+        );
+    }
+    // A server that is not too old is spoken to by koshu itself.
+    let (_running, address) = lab.serve("old", &[]);
+    for said in both(&lab, address, &["legacy=true"]) {
+        assert_eq!(said.json()["state"], 0, "{}", said.out);
+        assert!(!said.out.contains("openssl"), "{}", said.out);
+    }
+}
+
+#[test]
+fn legacy_judges_the_certificate_by_our_rules() {
+    let Some(lab) = lab() else { return };
+    let old = ["-tls1_2", "-cipher", "AES128-SHA"];
+    for (name, days, names, code) in [
+        ("over", (-90, -1), GOOD.names, "expired"),
+        ("other", (-1, 80), "DNS:other.example.jp", "name-mismatch"),
+    ] {
+        lab.issue(&Wish {
+            name,
+            days,
+            names,
+            key: "rsa:2048",
+            ..GOOD
+        });
+        let (_running, address) = lab.serve(name, &old);
+        for said in both(&lab, address, &["legacy=true"]) {
+            assert_eq!(said.codes(), [code], "{}", said.out);
+            assert_eq!(said.json()["state"], 2, "{}", said.out);
+        }
+        // Whatever the certificate is, where nobody verifies it.
+        let url = format!("https://{address}/");
+        koshu(&["http", &url, "verify=false", "legacy=true"]).is("OK");
+    }
+}
+
+#[test]
+fn nothing_is_sent_to_a_server_that_shows_another_certificate_the_second_time() {
+    let Some(lab) = with_rsa() else { return };
+    lab.issue(&Wish {
+        name: "other",
+        key: "rsa:2048",
+        ..GOOD
+    });
+    let old = ["-tls1_2", "-cipher", "AES128-SHA"];
+    let (_one, one) = lab.serve("old", &old);
+    let (_two, two) = lab.serve("other", &old);
+    // The plain reader's and the first of openssl's see one, then comes the other.
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let address = server::serve(move |mut client| {
+        let seen = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let server = if seen < 3 { one } else { two };
+        let Ok(mut server) = TcpStream::connect(server) else {
+            return;
+        };
+        let (mut from, mut to) = (
+            client.try_clone().expect("a socket"),
+            server.try_clone().expect("a socket"),
+        );
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let _ = std::io::copy(&mut server, &mut client);
+        let _ = client.shutdown(Shutdown::Both);
+    });
+    let url = format!("https://{address}/");
+    let ca = format!("ca={}", lab.at("root.pem"));
+    let said = koshu(&["http", &url, &ca, "legacy=true"]);
+    said.has("another certificate than before").is("UNKNOWN");
+}
+
+#[test]
+fn legacy_without_openssl_is_unknown_and_says_so() {
+    let Some(lab) = with_rsa() else { return };
+    let (_running, address) = lab.serve("old", &["-tls1_2", "-cipher", "AES128-SHA"]);
+    let url = format!("https://{address}/");
+    let mut command = crate::koshu::command(&["http", &url, "legacy=true"]);
+    command.env("PATH", lab.at(""));
+    let said = crate::koshu::said(&mut command);
+    said.has("there is no openssl here")
+        .has("TLS 1.2 with")
+        .is("UNKNOWN");
+}
+
+#[test]
+fn legacy_ends_at_the_deadline_and_leaves_nothing_behind() {
+    let Some(lab) = with_rsa() else { return };
+    let (_running, address) = lab.serve("old", &["-tls1_2", "-cipher", "AES128-SHA"]);
+    let at = address.to_string();
+    let ca = format!("ca={}", lab.at("root.pem"));
+    let said = koshu(&[
+        "tcp",
+        &at,
+        "tls=true",
+        &ca,
+        "legacy=true",
+        "expect=hello",
+        "timeout=1s",
+    ]);
+    said.has("no answer in time").is("CRITICAL");
+    assert!(said.took < std::time::Duration::from_secs(3));
+    let clients = std::process::Command::new("pgrep")
+        .args(["-f", &format!("s_client -connect {at}")])
+        .output();
+    assert_eq!(String::from_utf8_lossy(&clients.expect("pgrep").stdout), "");
+}

@@ -31,6 +31,7 @@ use crate::model::mask::Mask;
 use crate::model::metric::Usual;
 use crate::model::outcome::{Code, Outcome, UNKNOWN, code};
 use crate::model::secret::{Secret, is_named_secret};
+use crate::net::detour::Detour;
 use crate::net::dns::walk::Walker;
 use crate::net::tls::Peer;
 use crate::net::x509::Certificate;
@@ -211,12 +212,20 @@ impl Context {
         name: &str,
         roots: &net::trust::Roots,
     ) -> Vec<net::trust::Wrong> {
-        let second = Openssl {
-            children: &self.run.children,
-            path: self.run.env.var("PATH").unwrap_or_default(),
+        net::trust::judge(peer, chain, name, roots, self.now, &self.openssl())
+    }
+
+    /// The host's openssl, which makes TLS with servers that are too old for the library.
+    pub fn detour(&self) -> Arc<dyn Detour> {
+        Arc::new(self.openssl())
+    }
+
+    fn openssl(&self) -> Openssl {
+        Openssl {
+            children: self.run.children.clone(),
+            path: self.run.env.var("PATH").unwrap_or_default().to_owned(),
             deadline: self.deadline,
-        };
-        net::trust::judge(peer, chain, name, roots, self.now, &second)
+        }
     }
 
     /// The root certificates to trust: those of `ca`, else the system's.
@@ -320,7 +329,7 @@ pub struct Run {
     mounts: Once<Vec<Mount>>,
     listeners: Once<Vec<Listener>>,
     /// Programs that checks have started.
-    pub children: Children,
+    pub children: Arc<Children>,
     pub secrets: Secrets,
     past: Memories,
     /// What has been vouched for to all users of this host, by the names of checks.
@@ -338,7 +347,7 @@ impl Run {
             processes: Once::default(),
             mounts: Once::default(),
             listeners: Once::default(),
-            children: Children::new(env.exe.clone(), env.secrets()),
+            children: Arc::new(Children::new(env.exe.clone(), env.secrets())),
             secrets: Secrets::default(),
             walks: net::dns::shared::Shared::default(),
             env,

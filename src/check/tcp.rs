@@ -9,9 +9,9 @@ use crate::model::pattern::Pattern;
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
 use crate::model::text;
+use crate::net::detour::{self, Wish};
 use crate::net::dial::{Conn, dial};
-use crate::net::hello;
-use crate::net::tls::Offer;
+use crate::net::tls::{Offer, Peer};
 use crate::net::{self, Family, Fault};
 use serde::Deserialize;
 use std::io::{ErrorKind, Read, Write};
@@ -56,6 +56,9 @@ pub struct Tcp {
     verify: Option<bool>,
     /// Trust the root certificates of this file instead of the system's.
     ca: Option<PathBuf>,
+    /// An old device: where its TLS is too old for koshu, the host's `openssl s_client` makes the connection.
+    #[serde(default)]
+    legacy: bool,
     /// Limits of the time until all is done.
     time: Option<Limits<Time>>,
     /// `"ipv4"` or `"ipv6"` alone. Default: both.
@@ -145,6 +148,8 @@ struct Seen {
     /// What was not found in it, and in which step of how many.
     missed: Option<(String, usize, usize)>,
     passed_over: Vec<String>,
+    /// Who made the TLS, where it was not koshu.
+    by: Option<String>,
 }
 
 impl Check for Tcp {
@@ -161,8 +166,11 @@ impl Check for Tcp {
 
     fn flaws(&self) -> Vec<Flaw> {
         let port = net::port_flaw(&self.host, self.port, None).map(|it| flaw("host", it));
-        let tls = (!self.tls && (self.verify.is_some() || self.ca.is_some()))
-            .then(|| flaw("tls", "`verify` and `ca` mean nothing without `tls = true`"));
+        let useless = self.verify.is_some() || self.ca.is_some() || self.legacy;
+        let tls = (!self.tls && useless).then(|| {
+            let message = "`verify`, `ca` and `legacy` mean nothing without `tls = true`";
+            flaw("tls", message)
+        });
         let twice = (self.dialogue.is_some() && (self.send.is_some() || self.expect.is_some()))
             .then(|| {
                 flaw(
@@ -182,21 +190,27 @@ impl Tcp {
         let addresses = net::resolve(host, port, self.family, cx.deadline)?;
         let dialled = dial(&addresses, cx.deadline)?;
         let who = dialled.peer.to_string();
+        let mut by = None;
         let conn = match self.tls {
             false => Conn::Plain(dialled.stream),
             true => {
-                let host = net::without_zone(host);
-                let shaken = net::tls::handshake(dialled.stream, host, &who, &Offer::default());
-                let (stream, peer) = shaken.map_err(|failed| match failed.is_strange {
-                    false => failed.fault,
-                    true => hello::explain(failed.fault, host, &who, || {
-                        dial(&[dialled.peer], cx.deadline).map(|it| it.stream)
-                    }),
-                })?;
-                if self.verify != Some(false) {
-                    cx.accept(&peer, host, self.ca.as_deref())?;
-                }
-                Conn::Tls(Box::new(stream))
+                let judge = |peer: &Peer, name: &str| match self.verify {
+                    Some(false) => Ok(()),
+                    _ => cx.accept(peer, name, self.ca.as_deref()),
+                };
+                let detour = cx.detour();
+                let wish = Wish {
+                    name: net::without_zone(host),
+                    who: &who,
+                    offer: &Offer::default(),
+                    judge: &judge,
+                    detour: self.legacy.then_some(&*detour),
+                };
+                let again = || dial(&[dialled.peer], cx.deadline).map(|it| it.stream);
+                let (conn, peer) =
+                    detour::secure(dialled.stream, Some(dialled.peer), &wish, again)?;
+                by = peer.made_by();
+                conn
             }
         };
         let mut talk = Talk {
@@ -230,6 +244,7 @@ impl Tcp {
             took: start.elapsed(),
             missed,
             passed_over: dialled.passed_over,
+            by,
         })
     }
 
@@ -254,7 +269,9 @@ impl Tcp {
             true => String::new(),
             false => format!(", answers \"{said}\""),
         };
-        let mut outcome = Outcome::new(&format!("{} is open in {shown}{answered}", seen.who));
+        let by = seen.by.iter().map(|it| format!(", {it}"));
+        let by: String = by.collect();
+        let mut outcome = Outcome::new(&format!("{} is open in {shown}{answered}{by}", seen.who));
         if let Some((expected, step, steps)) = &seen.missed {
             let said = match said.is_empty() {
                 true => "says nothing".to_owned(),
@@ -390,6 +407,7 @@ mod tests {
             said: said.to_vec(),
             missed: missed.map(|it| (it.to_owned(), 2, 3)),
             passed_over: vec![],
+            by: None,
         }
     }
 

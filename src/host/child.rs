@@ -13,12 +13,12 @@ use rustix::process::{
     kill_process_group, pidfd_open, prlimit, waitid,
 };
 use std::collections::HashSet;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// The groups that are alive, so that none outlives koshu.
@@ -160,6 +160,26 @@ impl Children {
         })
     }
 
+    /// Starts a program that is talked to over its input and output; it ends with the talk.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn talk(self: &Arc<Self>, mut command: Command, deadline: Instant) -> io::Result<Talk> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut running = self.start(command)?;
+        let input = running.child.stdin.take().map(OwnedFd::from);
+        Ok(Talk {
+            input: Pipe::new(input)?,
+            running,
+            deadline,
+            children: self.clone(),
+        })
+    }
+
     fn start(&self, mut command: Command) -> io::Result<Program> {
         let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
         if *closed {
@@ -297,6 +317,98 @@ impl Program {
     }
 }
 
+/// A talk with a program, every part of which ends at one deadline.
+pub struct Talk {
+    running: Program,
+    input: Pipe,
+    deadline: Instant,
+    children: Arc<Children>,
+}
+
+impl Talk {
+    /// What it said on stderr so far.
+    pub fn complaints(&mut self) -> String {
+        self.running.err.read();
+        self.running.err.kept.text().into_owned()
+    }
+
+    /// Waits until there is something to read, or room to write; stderr is read on the way.
+    fn wait(&mut self, wanted: Wanted) -> io::Result<()> {
+        let left = net::left(self.deadline);
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let err = self.running.err.open.as_ref();
+        let (end, flags) = match wanted {
+            Wanted::Output => (self.running.out.open.as_ref(), PollFlags::IN),
+            Wanted::Room => (self.input.open.as_ref(), PollFlags::OUT),
+        };
+        let mut polled: Vec<PollFd> = end.iter().map(|it| PollFd::new(*it, flags)).collect();
+        polled.extend(err.iter().map(|it| PollFd::new(*it, PollFlags::IN)));
+        let wait = Timespec::try_from(left).unwrap_or_default();
+        match poll(&mut polled, Some(&wait)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => (),
+            Err(error) => return Err(error.into()),
+        }
+        drop(polled);
+        self.running.err.read();
+        Ok(())
+    }
+}
+
+/// What is waited for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Output,
+    Room,
+}
+
+impl Read for Talk {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(open) = &mut self.running.out.open else {
+                return Ok(0);
+            };
+            match open.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(Wanted::Output)?;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Write for Talk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let Some(open) = &mut self.input.open else {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            };
+            match open.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(Wanted::Room)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.running.signal(Signal::KILL);
+        self.running.watch(Instant::now() + LAST_WORDS);
+        // One that is still there is a zombie soon, and gone with us.
+        let _ = self.running.child.try_wait();
+        lock(&self.children.alive).remove(&self.running.pid);
+    }
+}
+
 /// Our end of an output.
 struct Pipe {
     open: Option<std::fs::File>,
@@ -372,6 +484,23 @@ mod tests {
         let ended = run("head -c 300000 /dev/zero", 10_000);
         assert_eq!(ended.out.bytes.len(), KEPT);
         assert_eq!(ended.out.more, 300_000 - KEPT as u64);
+    }
+
+    #[test]
+    fn a_talk_goes_both_ways_and_ends_with_its_program() {
+        let children = Arc::new(Children::default());
+        let far = Instant::now() + Duration::from_secs(10);
+        let mut talk = children.talk(Command::new("/bin/cat"), far).expect("cat");
+        let mut heard = [0; 5];
+        talk.write_all(b"hello").expect("room");
+        talk.read_exact(&mut heard).expect("an echo");
+        assert_eq!(&heard, b"hello");
+        drop(talk);
+        assert!(lock(&children.alive).is_empty());
+        let soon = Instant::now() + Duration::from_millis(50);
+        let mut talk = children.talk(Command::new("/bin/cat"), soon).expect("cat");
+        let error = talk.read(&mut heard).expect_err("nothing is said");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

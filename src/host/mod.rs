@@ -2,9 +2,9 @@
 
 pub mod account;
 pub mod child;
+mod diag;
 pub mod family;
 pub mod files;
-mod diag;
 pub mod kernel;
 pub mod mounts;
 pub mod openssl;

@@ -1,33 +1,41 @@
-//! The host's own `openssl`, asked where koshu's library cannot judge a chain of certificates.
+//! The host's own `openssl`, for chains that koshu's library cannot judge and servers that are too old for it.
 
-use crate::host::child::{Children, How, Leftovers};
+use crate::host::child::{Children, How, Leftovers, Talk};
+use crate::net::detour::{Carrier, Detour};
+use crate::net::hello;
+use crate::net::tls::Peer;
 use crate::net::trust::{Answer, Moment, Second};
+use crate::net::{self, Fault};
+use anyhow::anyhow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How to start it.
-pub struct Openssl<'o> {
-    pub children: &'o Children,
+pub struct Openssl {
+    pub children: Arc<Children>,
     /// Where programs are looked for.
-    pub path: &'o str,
+    pub path: String,
     pub deadline: Instant,
 }
 
-impl Openssl<'_> {
+impl Openssl {
     /// The program without anything of our environment, and without this machine's policy of what is too old.
     fn command(&self) -> Command {
         let mut command = Command::new("openssl");
         command
             .env_clear()
-            .env("PATH", self.path)
+            .env("PATH", &self.path)
             .env("OPENSSL_CONF", "/dev/null");
         command
     }
@@ -71,19 +79,147 @@ impl Openssl<'_> {
     }
 }
 
-impl Second for Openssl<'_> {
+impl Second for Openssl {
     fn judge(&self, chain: &[CertificateDer], roots: &Path, moment: Moment) -> Answer {
         match self.verify(chain, roots, moment) {
             Ok(answer) => answer,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Answer::Unable("there is no openssl here to ask".to_owned())
-            }
-            Err(error) => Answer::Unable(format!(
-                "openssl cannot be asked: {}",
-                crate::net::plain(&error)
-            )),
+            Err(error) => Answer::Unable(missing(&error)),
         }
     }
+}
+
+/// Why it could not be started.
+fn missing(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no openssl here to ask".to_owned(),
+        _ => format!("openssl cannot be asked: {}", net::plain(error)),
+    }
+}
+
+impl Openssl {
+    /// `s_client` with everything allowed that servers of old need.
+    fn client(&self, at: SocketAddr, name: &str) -> Command {
+        let mut command = self.command();
+        command
+            .args(["s_client", "-connect", &at.to_string()])
+            .args(["-cipher", "ALL:@SECLEVEL=0", "-legacy_server_connect"]);
+        if let Some(name) = hello::sni(name) {
+            command.args(["-servername", name]);
+        }
+        command
+    }
+}
+
+impl Detour for Openssl {
+    fn look(&self, at: SocketAddr, name: &str) -> Result<Peer, Fault> {
+        let mut command = self.client(at, name);
+        command.arg("-showcerts");
+        let ended = self.children.run(command, self.deadline, Leftovers::Kill);
+        let ended = ended.map_err(|it| Fault::Me(anyhow!(missing(&it))))?;
+        if ended.how == How::Late {
+            let text = format!("{at}: no answer in time, asking the host's openssl");
+            return Err(Fault::Late(text));
+        }
+        let chain = CertificateDer::pem_slice_iter(&ended.out.bytes);
+        let chain: Vec<CertificateDer> = chain.flatten().collect();
+        match chain.is_empty() {
+            true => Err(Fault::Me(anyhow!(
+                "openssl cannot either: {}",
+                complaint(&ended.err.text())
+            ))),
+            false => Ok(Peer {
+                chain,
+                version: version(&ended.out.text()),
+                // It ends the handshake itself where the proof of the key is wrong.
+                unproven: None,
+                plain: false,
+                by: Some("the host's openssl"),
+            }),
+        }
+    }
+
+    fn carry(
+        &self,
+        at: SocketAddr,
+        name: &str,
+        leaf: &CertificateDer,
+    ) -> Result<Box<dyn Carrier>, Fault> {
+        let told = |it: io::Error| Fault::Me(anyhow!(missing(&it)));
+        let leaf = Seen::new(std::slice::from_ref(leaf)).map_err(told)?;
+        let mut command = self.client(at, name);
+        // The leaf alone is trusted, whatever it is: it was judged before.
+        command
+            .args(["-quiet", "-verify", "9", "-verify_return_error"])
+            .args(["-purpose", "any", "-auth_level", "0", "-ignore_critical"])
+            .args(["-no_check_time", "-partial_chain", "-no-CApath"])
+            .args(["-CAfile", &leaf.path()]);
+        let talk = self.children.talk(command, self.deadline).map_err(told)?;
+        Ok(Box::new(Carried { talk, _leaf: leaf }))
+    }
+}
+
+/// A connection that `s_client` makes.
+struct Carried {
+    talk: Talk,
+    /// Must be there until it has been read.
+    _leaf: Seen,
+}
+
+impl Carrier for Carried {}
+
+impl Read for Carried {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.talk.read(buffer) {
+            Ok(0) if self.talk.complaints().contains("verify error:") => Err(io::Error::other(
+                "it shows openssl another certificate than before",
+            )),
+            result => result,
+        }
+    }
+}
+
+impl Write for Carried {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.talk.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.talk.flush()
+    }
+}
+
+/// The version in what `s_client` says of the session: "    Protocol  : TLSv1".
+fn version(text: &str) -> &'static str {
+    let said = text.lines().find_map(|line| {
+        let rest = line.trim().strip_prefix("Protocol")?;
+        Some(rest.trim_start().strip_prefix(':')?.trim())
+    });
+    match said {
+        Some("SSLv3") => "SSL 3.0",
+        Some("TLSv1") => "TLS 1.0",
+        Some("TLSv1.1") => "TLS 1.1",
+        Some("TLSv1.2") => "TLS 1.2",
+        Some("TLSv1.3") => "TLS 1.3",
+        _ if text.contains("New, TLSv1.3,") => "TLS 1.3",
+        _ => "",
+    }
+}
+
+/// The reason in an error of OpenSSL: "…:error:0A000102:SSL routines::unsupported protocol:../ssl/statem.c:1:".
+fn complaint(text: &str) -> String {
+    let reason = text.lines().find_map(|line| {
+        let (_, error) = line.split_once(":error:")?;
+        let mut parts = error.split(':').skip(1).filter(|it| !it.is_empty());
+        parts.next()?;
+        parts.find(|it| it.contains(' ')).map(str::to_owned)
+    });
+    let last = || {
+        text.lines()
+            .rfind(|it| !it.trim().is_empty())
+            .map(str::to_owned)
+    };
+    let reason = reason.or_else(last);
+    reason.unwrap_or_else(|| "it says nothing".to_owned())
 }
 
 /// The first error of `openssl verify`: "error 20 at 0 depth lookup: unable to get local issuer certificate".
@@ -122,6 +258,20 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_s_client_says_is_read() {
+        assert_eq!(version("SSL-Session:\n    Protocol  : TLSv1\n"), "TLS 1.0");
+        assert_eq!(
+            version("New, TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256\n"),
+            "TLS 1.3"
+        );
+        let new = "40F7:error:0A000102:SSL routines:ssl_choose:unsupported protocol:../ssl.c:1:\n";
+        let old = "1:error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure:s.c:1:SSL alert number 40\n";
+        assert_eq!(complaint(new), "unsupported protocol");
+        assert_eq!(complaint(old), "sslv3 alert handshake failure");
+        assert_eq!(complaint("\nconnect:errno=111\n"), "connect:errno=111");
+    }
 
     #[test]
     fn errors_of_old_and_new_versions_are_read() {

@@ -3,10 +3,10 @@
 //! The only file that knows ureq's transport traits, which are outside its semantic versioning.
 
 use crate::model::text;
+use crate::net::detour::{self, Detour, Wish};
 use crate::net::dial::{Conn, Stream, dial, dial_unix};
-use crate::net::hello;
 use crate::net::lenient::{End, Head, Reader, Wrong};
-use crate::net::tls::{Offer, Peer, Secured};
+use crate::net::tls::{Offer, Peer};
 use crate::net::{self, Family, Fault};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +36,8 @@ pub struct Reach {
     pub deadline: Instant,
     /// Judges the chain before anything is sent over TLS; an error ends the exchange.
     pub judge: Judge,
+    /// What makes TLS with servers that are too old for the library.
+    pub detour: Option<Arc<dyn Detour>>,
 }
 
 impl Reach {
@@ -50,6 +52,7 @@ impl Reach {
             proxy_line: false,
             deadline,
             judge,
+            detour: None,
         }
     }
 }
@@ -423,16 +426,19 @@ impl Dialler {
         let who = lock(&self.trace).who.clone();
         let name = sni.as_deref().unwrap_or(name_of(uri));
         let start = Instant::now();
-        let shaken = net::tls::handshake(stream, name, &who, offer);
-        let (stream, peer): (Secured, Peer) = shaken.map_err(|failed| match failed.is_strange {
-            false => failed.fault,
-            true => hello::explain(failed.fault, name, &who, || self.to_server(uri)),
-        })?;
-        (self.reach.judge)(&peer, name)?;
+        let at = lock(&self.trace).address;
+        let wish = Wish {
+            name,
+            who: &who,
+            offer,
+            judge: &*self.reach.judge,
+            detour: self.reach.detour.as_deref(),
+        };
+        let (conn, peer) = detour::secure(stream, at, &wish, || self.to_server(uri))?;
         let mut trace = lock(&self.trace);
         trace.phases.tls = Some(start.elapsed());
         trace.peer = Some(peer);
-        Ok(Conn::Tls(Box::new(stream)))
+        Ok(conn)
     }
 
     /// A connection on which the server of a URL listens, past what stands in between.
@@ -641,7 +647,7 @@ impl Transport for Wire {
     }
 
     fn is_tls(&self) -> bool {
-        matches!(self.conn, Conn::Tls(_))
+        !matches!(self.conn, Conn::Plain(_))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Connections that end at a deadline: staggered attempts over all addresses, plain or with TLS.
 
 use crate::model::quantity;
+use crate::net::detour::Carrier;
 use crate::net::{Fault, fault, left, tls};
 use anyhow::anyhow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -273,6 +274,8 @@ impl Write for Stream {
 pub enum Conn {
     Plain(Stream),
     Tls(Box<tls::Secured>),
+    /// Another program makes the TLS.
+    Carried(Box<dyn Carrier>),
 }
 
 impl fmt::Debug for Conn {
@@ -280,6 +283,7 @@ impl fmt::Debug for Conn {
         to.write_str(match self {
             Conn::Plain(_) => "Plain",
             Conn::Tls(_) => "Tls",
+            Conn::Carried(_) => "Carried",
         })
     }
 }
@@ -289,6 +293,7 @@ impl Read for Conn {
         match self {
             Conn::Plain(stream) => stream.read(buffer),
             Conn::Tls(stream) => stream.read(buffer),
+            Conn::Carried(stream) => stream.read(buffer),
         }
     }
 }
@@ -298,6 +303,7 @@ impl Write for Conn {
         match self {
             Conn::Plain(stream) => stream.write(bytes),
             Conn::Tls(stream) => stream.write(bytes),
+            Conn::Carried(stream) => stream.write(bytes),
         }
     }
 
@@ -305,6 +311,7 @@ impl Write for Conn {
         match self {
             Conn::Plain(stream) => stream.flush(),
             Conn::Tls(stream) => stream.flush(),
+            Conn::Carried(stream) => stream.flush(),
         }
     }
 }

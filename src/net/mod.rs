@@ -1,6 +1,7 @@
 //! What checks share on the network: names, dialling with a deadline, and the line between the world's faults and ours.
 
 pub mod agent;
+pub mod detour;
 pub mod dial;
 pub mod dns;
 pub mod everywhere;

@@ -31,6 +31,8 @@ pub struct Peer {
     pub unproven: Option<String>,
     /// Whether the chain was only read in the clear, before any TLS.
     pub plain: bool,
+    /// Which program made the connection, where it was not koshu: "the host's openssl".
+    pub by: Option<&'static str>,
 }
 
 /// Which kinds of keys a peer may show.
@@ -110,6 +112,15 @@ pub struct Offer {
 }
 
 impl Peer {
+    /// "TLS 1.0 by the host's openssl", where it was not koshu.
+    pub fn made_by(&self) -> Option<String> {
+        let version = match self.version {
+            "" => "TLS",
+            version => version,
+        };
+        Some(format!("{version} by {}", self.by?))
+    }
+
     /// The chain as values, the leaf first.
     ///
     /// # Errors
@@ -298,7 +309,7 @@ pub fn handshake(
     name: &str,
     who: &str,
     offer: &Offer,
-) -> Result<(Secured, Peer), Failed> {
+) -> Result<(Secured, Peer), Box<Failed>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let recorder = Arc::new(Recorder {
         schemes: provider.signature_verification_algorithms,
@@ -325,19 +336,20 @@ pub fn handshake(
                 None => Some("the handshake ended before".to_owned()),
             },
             plain: false,
+            by: None,
         }
     };
     while conn.is_handshaking() {
         if let Err(error) = conn.complete_io(&mut stream) {
             let seen = peer(&conn);
-            return Err(Failed {
+            return Err(Box::new(Failed {
                 fault: fault(&error, who, "in the TLS handshake"),
                 // What the list asks for is no lack of koshu's.
                 is_strange: seen.chain.is_empty()
                     && offer.oldest != Some(Version::V13)
                     && is_strange(&error),
                 peer: (!seen.chain.is_empty()).then_some(seen),
-            });
+            }));
         }
     }
     let peer = peer(&conn);

@@ -424,6 +424,7 @@ fn handshake(address: SocketAddr, ask: &Ask, keys: tls::Keys) -> Result<Shown, F
                     version: hello::version_name(read.spoken.version),
                     unproven: Some("it was read in the clear".to_owned()),
                     plain: true,
+                    by: None,
                 };
                 return shown(peer, &who);
             }

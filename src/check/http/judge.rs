@@ -14,6 +14,7 @@ use crate::model::state::State;
 use crate::model::text;
 use crate::net::agent::{Ending, Response};
 use crate::net::everywhere::{Everywhere, listed};
+use crate::net::tls::Peer;
 use crate::net::trust;
 use anyhow::Context as _;
 use serde_json::Value;
@@ -412,11 +413,15 @@ fn measure(outcome: &mut Outcome, label: &str, took: Duration, limits: &Option<L
     outcome.measure(metric, &format!("{what}took {}", quantity::seconds(took)));
 }
 
-/// "HTTP 404 Not Found".
+/// "HTTP 404 Not Found", and who made the TLS where it was not koshu.
 fn said(response: &Response) -> String {
     let reason = response.status.canonical_reason().unwrap_or_default();
     let said = format!("HTTP {} {reason}", response.status.as_u16());
-    said.trim_end().to_owned()
+    let by = response.peer.as_ref().and_then(Peer::made_by);
+    match by {
+        Some(by) => format!("{}, {by}", said.trim_end()),
+        None => said.trim_end().to_owned(),
+    }
 }
 
 /// One outcome of several addresses: a fault that several have is said once, each metric is that of the

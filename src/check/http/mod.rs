@@ -215,6 +215,9 @@ pub struct Http {
     max_tls: Option<Version>,
     /// The name to ask for in TLS, and that the certificate must have. Default: the URL's host.
     sni: Option<String>,
+    /// An old device: where its TLS is too old for koshu, the host's `openssl s_client` makes the connection.
+    #[serde(default)]
+    legacy: bool,
     /// A certificate of ours in PEM, for servers that demand one.
     client_cert: Option<PathBuf>,
     /// Its private key in PEM. Default: in the same file.
@@ -418,6 +421,19 @@ impl Check for Http {
         {
             wrong("max_tls", "`max_tls` is older than `min_tls`");
         }
+        let not_legacy = [
+            ("min_tls", self.min_tls.is_some()),
+            ("client_cert", self.client_cert.is_some()),
+            ("proxy", self.proxy.is_some()),
+            ("proxy_line", self.proxy_line),
+            ("address", unix.is_some()),
+        ];
+        for (key, _) in not_legacy.into_iter().filter(|it| it.1 && self.legacy) {
+            wrong(
+                "legacy",
+                &format!("`legacy` and `{key}` do not go together, choose one"),
+            );
+        }
         if self
             .sni
             .as_ref()
@@ -433,6 +449,7 @@ impl Check for Http {
             ("max_tls", self.max_tls.is_some()),
             ("sni", self.sni.is_some()),
             ("client_cert", self.client_cert.is_some()),
+            ("legacy", self.legacy),
         ];
         if !secure && !self.redirect.follows() {
             for (key, _) in of_tls.into_iter().filter(|it| it.1) {

@@ -220,6 +220,7 @@ impl Http {
                 ..Offer::default()
             },
             proxy_line: self.proxy_line,
+            detour: self.legacy.then(|| cx.detour()),
             ..Reach::direct(cx.deadline, Arc::new(judge))
         })
     }
