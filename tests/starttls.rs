@@ -463,7 +463,7 @@ fn stripped_offers_and_slipped_in_lines_are_findings_and_no_tls_errors() {
             "no-starttls",
         ),
         ("sieve", &["\"SIEVE\" \"fileinto\"", "OK"], "no-starttls"),
-        ("smtp", &["554 go away"], "protocol"),
+        ("smtp", &["554 go away"], "turned-away"),
         (
             "smtp",
             &[
@@ -481,4 +481,62 @@ fn stripped_offers_and_slipped_in_lines_are_findings_and_no_tls_errors() {
         assert_eq!(said.codes(), [code], "{protocol}: {}", said.out);
         assert_eq!(said.json()["state"], 2);
     }
+}
+
+#[test]
+fn a_refusal_is_told_with_the_servers_own_words() {
+    let Some((lab, ..)) = with_server() else {
+        return;
+    };
+    let say = |words: Vec<&'static [u8]>| {
+        server::serve(move |mut stream| {
+            for word in &words {
+                let _ = stream.write_all(word);
+                let _ = stream.read(&mut [0; 1024]);
+            }
+        })
+        .port()
+    };
+    for (protocol, words, code, said) in [
+        (
+            "smtp",
+            &[&b"421 4.3.2 too many connections\r\n"[..]][..],
+            "turned-away",
+            "too many connections",
+        ),
+        ("imap", &[b"* BYE no room\r\n"], "turned-away", "no room"),
+        ("pop3", &[b"-ERR no room\r\n"], "turned-away", "no room"),
+        (
+            "smtp",
+            &[b"220 mx\r\n", b"550 who is koshu\r\n"],
+            "ehlo-refused",
+            "EHLO koshu.invalid",
+        ),
+    ] {
+        let answer = check(&lab, protocol, say(words.to_vec()));
+        assert_eq!(answer.codes(), [code], "{}", answer.out);
+        answer.has(said);
+        assert_eq!(answer.json()["state"], 2);
+    }
+    // One that is particular about who speaks to it.
+    let port = server::serve(|mut stream| {
+        let _ = stream.write_all(b"220 mx\r\n");
+        let mut heard = [0; 1024];
+        let count = stream.read(&mut heard).unwrap_or(0);
+        let known = heard[..count].starts_with(b"EHLO mon.example.jp");
+        let answer: &[u8] = if known { b"250 mx\r\n" } else { b"550 who\r\n" };
+        let _ = stream.write_all(answer);
+        let _ = stream.read(&mut heard);
+    })
+    .port();
+    let host = format!("127.0.0.1:{port}");
+    let json = ["--format", "json"];
+    let named = ["cert", &host, "starttls=smtp", "ehlo=mon.example.jp"];
+    assert_eq!(
+        koshu(&[&named[..], &json].concat()).codes(),
+        ["no-starttls"]
+    );
+    koshu(&["cert", &host, "starttls=imap", "ehlo=x"])
+        .has("means nothing without")
+        .is("UNKNOWN");
 }

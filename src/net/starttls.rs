@@ -58,11 +58,11 @@ impl Starttls {
     /// Talks until the server waits for the ClientHello.
     ///
     /// # Errors
-    /// `no-starttls` when it does not offer TLS, `protocol` when it speaks another protocol.
+    /// One of [`CODES`], or `protocol` when it speaks another protocol.
     pub fn negotiate(
         self,
         stream: &mut (impl Read + Write),
-        name: &str,
+        names: &Names,
         who: &str,
     ) -> Result<(), Fault> {
         let mut talk = Talk {
@@ -70,9 +70,10 @@ impl Starttls {
             who,
             heard: Vec::new(),
         };
+        let Names { name, ehlo } = names;
         match self {
-            Starttls::Smtp => talk.mail("EHLO koshu.invalid"),
-            Starttls::Lmtp => talk.mail("LHLO koshu.invalid"),
+            Starttls::Smtp => talk.mail(&format!("EHLO {ehlo}")),
+            Starttls::Lmtp => talk.mail(&format!("LHLO {ehlo}")),
             Starttls::Imap => talk.imap(),
             Starttls::Pop3 => talk.pop3(),
             Starttls::Ftp => talk.ftp(),
@@ -92,6 +93,18 @@ impl Starttls {
         }
     }
 }
+
+/// The names that are said in the clear.
+#[derive(Clone, Copy)]
+pub struct Names<'n> {
+    /// Whom we want to speak to.
+    pub name: &'n str,
+    /// Who we are, in EHLO and LHLO (RFC 5321, section 4.1.1.1).
+    pub ehlo: &'n str,
+}
+
+/// What is said in EHLO unless the list says otherwise.
+pub const EHLO: &str = "koshu.invalid";
 
 /// A conversation in the clear.
 struct Talk<'t, S> {
@@ -148,21 +161,23 @@ impl<S: Read + Write> Talk<'_, S> {
         }
     }
 
-    /// The lines of a reply whose last line has a blank after its three digits (RFC 5321, 4.2.1; RFC 959, 4.2).
+    /// The lines of a reply, which ends with the line that has no hyphen after the code of the first one (RFC 5321, 4.2.1; RFC 959, 4.2).
     fn reply(&mut self) -> Result<Vec<String>, Fault> {
-        let mut lines = Vec::new();
-        loop {
-            let line = self.line()?;
-            let digits = line.len() >= 3 && line.bytes().take(3).all(|it| it.is_ascii_digit());
-            let last = digits && line.as_bytes().get(3) != Some(&b'-');
-            if lines.is_empty() && !digits {
-                return Err(self.other(&line));
-            }
-            lines.push(line);
-            if last {
-                return Ok(lines);
-            }
+        let first = self.line()?;
+        let code = first.get(..3).unwrap_or_default().to_owned();
+        let digits = code.len() == 3 && code.bytes().all(|it| it.is_ascii_digit());
+        let goes_on = |line: &str| match line.strip_prefix(&code) {
+            Some(rest) => rest.starts_with('-'),
+            None => true,
+        };
+        if !digits || first[3..].starts_with(|it: char| it.is_alphanumeric()) {
+            return Err(self.other(&first));
         }
+        let mut lines = vec![first];
+        while lines.last().is_some_and(|it| goes_on(it)) {
+            lines.push(self.line()?);
+        }
+        Ok(lines)
     }
 
     fn other(&self, said: &str) -> Fault {
@@ -180,17 +195,42 @@ impl<S: Read + Write> Talk<'_, S> {
         Fault::world("no-starttls", text)
     }
 
+    fn turned_away(&self, said: &str) -> Fault {
+        let said = text::excerpt(said, 120);
+        let text = format!("{} turns us away: \"{said}\"", self.who);
+        Fault::world("turned-away", text)
+    }
+
+    /// The greeting of a protocol with reply codes: one that is `good`, or what it means instead.
+    fn greeting(&mut self, good: &str) -> Result<(), Fault> {
+        let greeting = self.reply()?.join(" ");
+        match greeting.as_bytes() {
+            _ if greeting.starts_with(good) => Ok(()),
+            // Temporarily or for ever (RFC 5321, section 4.2.1; RFC 959, section 4.2.1; RFC 3977, section 5.1.1).
+            [b'4' | b'5', ..] => Err(self.turned_away(&greeting)),
+            _ => Err(self.other(&greeting)),
+        }
+    }
+
     /// RFC 3207, RFC 2033.
     fn mail(&mut self, hello: &str) -> Result<(), Fault> {
-        let greeting = self.reply()?;
-        if !greeting[0].starts_with("220") {
-            return Err(self.other(&greeting[0]));
-        }
+        self.greeting("220")?;
         self.say(format!("{hello}\r\n").as_bytes())?;
         let offers = self.reply()?;
+        match &offers[0][..3] {
+            // EHLO is unknown there, and so is STARTTLS.
+            "500" | "502" => return Err(self.refused(&offers.join(" "))),
+            "421" => return Err(self.turned_away(&offers.join(" "))),
+            code if code.starts_with(['4', '5']) => {
+                let said = text::excerpt(&offers.join(" "), 120);
+                let text = format!("{} does not accept \"{hello}\": \"{said}\"", self.who);
+                return Err(Fault::world("ehlo-refused", text));
+            }
+            _ => (),
+        }
         let offered = offers.iter().any(|it| {
-            it.get(4..)
-                .is_some_and(|it| it.trim().eq_ignore_ascii_case("STARTTLS"))
+            let word = it.get(4..).and_then(|it| it.split_whitespace().next());
+            word.is_some_and(|it| it.eq_ignore_ascii_case("STARTTLS"))
         });
         if !offered {
             return Err(self.refused(&offers.join(" ")));
@@ -202,17 +242,24 @@ impl<S: Read + Write> Talk<'_, S> {
     /// The reply to the command that begins TLS.
     fn accepted(&mut self, code: &str) -> Result<(), Fault> {
         let reply = self.reply()?;
-        match reply[0].starts_with(code) {
-            true => Ok(()),
-            false => Err(self.refused(&reply[0])),
+        match &reply[0] {
+            it if it.starts_with(code) => Ok(()),
+            it if it.starts_with("421") => Err(self.turned_away(it)),
+            it => Err(self.refused(it)),
         }
     }
 
     /// RFC 4217.
     fn ftp(&mut self) -> Result<(), Fault> {
-        let greeting = self.reply()?;
-        if !greeting[0].starts_with("220") {
-            return Err(self.other(&greeting[0]));
+        loop {
+            let greeting = self.reply()?.join(" ");
+            match greeting.as_bytes() {
+                [b'2', b'2', b'0', ..] => break,
+                // "Service ready in nnn minutes": the greeting comes later (RFC 959, section 5.4).
+                [b'1', b'2', b'0', ..] => (),
+                [b'4' | b'5', ..] => return Err(self.turned_away(&greeting)),
+                _ => return Err(self.other(&greeting)),
+            }
         }
         self.say(b"AUTH TLS\r\n")?;
         self.accepted("234")
@@ -220,10 +267,7 @@ impl<S: Read + Write> Talk<'_, S> {
 
     /// RFC 4642.
     fn nntp(&mut self) -> Result<(), Fault> {
-        let greeting = self.reply()?;
-        if !greeting[0].starts_with("20") {
-            return Err(self.other(&greeting[0]));
-        }
+        self.greeting("20")?;
         self.say(b"STARTTLS\r\n")?;
         self.accepted("382")
     }
@@ -231,16 +275,21 @@ impl<S: Read + Write> Talk<'_, S> {
     /// RFC 9051, section 6.2.1.
     fn imap(&mut self) -> Result<(), Fault> {
         let greeting = self.line()?;
-        if !greeting.starts_with("* OK") {
-            return Err(self.other(&greeting));
+        match () {
+            () if begins(&greeting, "* OK") => (),
+            () if begins(&greeting, "* BYE") => return Err(self.turned_away(&greeting)),
+            // Who is logged in already may not begin TLS.
+            () if begins(&greeting, "* PREAUTH") => return Err(self.refused(&greeting)),
+            () => return Err(self.other(&greeting)),
         }
         self.say(b"a STARTTLS\r\n")?;
         loop {
             let line = self.line()?;
-            match line.strip_prefix("a ") {
-                Some(answer) if answer.to_ascii_uppercase().starts_with("OK") => return Ok(()),
-                Some(_) => return Err(self.refused(&line)),
-                None => (),
+            match () {
+                () if begins(&line, "a OK") => return Ok(()),
+                () if begins(&line, "a ") => return Err(self.refused(&line)),
+                () if begins(&line, "* BYE") => return Err(self.turned_away(&line)),
+                () => (),
             }
         }
     }
@@ -248,12 +297,14 @@ impl<S: Read + Write> Talk<'_, S> {
     /// RFC 2595, section 4.
     fn pop3(&mut self) -> Result<(), Fault> {
         let greeting = self.line()?;
-        if !greeting.starts_with("+OK") {
-            return Err(self.other(&greeting));
+        match () {
+            () if begins(&greeting, "+OK") => (),
+            () if begins(&greeting, "-ERR") => return Err(self.turned_away(&greeting)),
+            () => return Err(self.other(&greeting)),
         }
         self.say(b"STLS\r\n")?;
         let line = self.line()?;
-        match line.starts_with("+OK") {
+        match begins(&line, "+OK") {
             true => Ok(()),
             false => Err(self.refused(&line)),
         }
@@ -268,7 +319,10 @@ impl<S: Read + Write> Talk<'_, S> {
                 [b'"', ..] => {
                     offered |= line.to_ascii_uppercase().starts_with("\"STARTTLS\"");
                 }
-                _ if line.to_ascii_uppercase().starts_with("OK") => break,
+                _ if begins(&line, "OK") => break,
+                _ if begins(&line, "BYE") || begins(&line, "NO") => {
+                    return Err(self.turned_away(&line));
+                }
                 _ => return Err(self.other(&line)),
             }
         }
@@ -295,7 +349,10 @@ impl<S: Read + Write> Talk<'_, S> {
             };
             match numeric {
                 Some("670") => return Ok(()),
-                Some("691" | "421" | "451" | "ERROR") => return Err(self.refused(&line)),
+                // ERR_UNKNOWNCOMMAND, ERR_NOTREGISTERED.
+                Some("691" | "421" | "451") => return Err(self.refused(&line)),
+                // ERR_YOUREBANNEDCREEP.
+                Some("ERROR" | "465") => return Err(self.turned_away(&line)),
                 Some("PING") => self.say(line.replacen("PING", "PONG", 1).as_bytes())?,
                 _ => (),
             }
@@ -335,6 +392,8 @@ impl<S: Read + Write> Talk<'_, S> {
         });
         match code {
             Some(0) => Ok(()),
+            // busy, unavailable (RFC 4511, appendix A).
+            Some(code @ (51 | 52)) => Err(self.turned_away(&format!("result code {code}"))),
             Some(code) => Err(self.refused(&format!("result code {code}"))),
             None => Err(self.other("something that is no extended response")),
         }
@@ -346,6 +405,12 @@ impl<S: Read + Write> Talk<'_, S> {
         match self.take(1)?[..] {
             [b'S'] => Ok(()),
             [b'N'] => Err(self.refused("N")),
+            [b'E'] => {
+                // The error of a server that has no room for us, or is older than TLS in it.
+                while !self.heard.contains(&0) && self.hear().is_ok() {}
+                let said = String::from_utf8_lossy(&self.heard).into_owned();
+                Err(self.turned_away(&said))
+            }
             _ => Err(self.other(&String::from_utf8_lossy(&self.heard))),
         }
     }
@@ -364,8 +429,8 @@ impl<S: Read + Write> Talk<'_, S> {
         };
         match greeting.first() {
             Some(10) => (),
-            // An error packet: "Host … is blocked".
-            Some(0xff) => return Err(self.refused(&text(3))),
+            // An error packet: "Host … is blocked", "Too many connections".
+            Some(0xff) => return Err(self.turned_away(&text(3))),
             _ => return Err(self.other(&text(0))),
         }
         // After the server's version: connection id, eight bytes and a zero, then the capabilities.
@@ -399,10 +464,14 @@ impl<S: Read + Write> Talk<'_, S> {
         let features = self.until(&[
             "</stream:features>",
             "<stream:features/>",
+            "</stream:error>",
             "</stream:stream>",
         ])?;
         if !features.contains("<stream:stream") && !features.contains("<?xml") {
             return Err(self.other(&features));
+        }
+        if let Some(at) = features.find("<stream:error") {
+            return Err(self.turned_away(&features[at..]));
         }
         if !features.contains("urn:ietf:params:xml:ns:xmpp-tls") {
             return Err(self.refused("no such feature"));
@@ -429,6 +498,12 @@ impl<S: Read + Write> Talk<'_, S> {
             self.hear()?;
         }
     }
+}
+
+/// Whether a line begins with these words, in whatever case.
+fn begins(line: &str, words: &str) -> bool {
+    let head = line.as_bytes().get(..words.len());
+    head.is_some_and(|it| it.eq_ignore_ascii_case(words.as_bytes()))
 }
 
 #[cfg(test)]
@@ -475,7 +550,11 @@ mod tests {
             says: says.map(|it| it.to_vec()).collect(),
             told: Vec::new(),
         };
-        let said = match protocol.negotiate(&mut script, "example.jp", "peer") {
+        let names = Names {
+            name: "example.jp",
+            ehlo: EHLO,
+        };
+        let said = match protocol.negotiate(&mut script, &names, "peer") {
             Ok(()) => "TLS".to_owned(),
             Err(Fault::World { code, .. }) => code.to_owned(),
             Err(other) => format!("{other}"),
@@ -553,6 +632,83 @@ mod tests {
         for (protocol, says) in stripped {
             assert_eq!(said(*protocol, says), "no-starttls", "{protocol:?}");
         }
+    }
+
+    #[test]
+    fn who_is_turned_away_is_told_so() {
+        let blocked = b"\x0b\0\0\0\xff\x69\x04Too many";
+        let away: &[(Starttls, &[&[u8]])] = &[
+            (Starttls::Smtp, &[b"421 too busy\r\n"]),
+            (Starttls::Smtp, &[b"554-go\r\n554 away\r\n"]),
+            (Starttls::Smtp, &[b"220 x\r\n", b"421 too slow\r\n"]),
+            (Starttls::Lmtp, &[b"450 later\r\n"]),
+            (Starttls::Imap, &[b"* BYE full\r\n"]),
+            (Starttls::Imap, &[b"* bye full\r\n"]),
+            (Starttls::Pop3, &[b"-ERR full\r\n"]),
+            (Starttls::Pop3, &[b"-err full\r\n"]),
+            (Starttls::Ftp, &[b"421 full\r\n"]),
+            (Starttls::Ftp, &[b"530 not you\r\n"]),
+            (Starttls::Nntp, &[b"502 not you\r\n"]),
+            (Starttls::Sieve, &[b"BYE \"full\"\r\n"]),
+            (Starttls::Irc, &[b"ERROR :Closing Link\r\n"]),
+            (Starttls::Mysql, &[blocked]),
+            (Starttls::Postgres, &[b"Esorry, too many clients\0"]),
+            (
+                Starttls::Xmpp,
+                &[b"<?xml version='1.0'?><stream:stream><stream:error><host-unknown/></stream:error>"],
+            ),
+            (
+                Starttls::Ldap,
+                &[&[0x30, 12, 2, 1, 1, 0x78, 7, 0x0a, 1, 51, 4, 0, 4, 0]],
+            ),
+        ];
+        for (protocol, says) in away {
+            assert_eq!(said(*protocol, says), "turned-away", "{protocol:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_refused_is_not_a_lack_of_tls() {
+        for (reply, code) in [
+            (&b"501 syntax\r\n"[..], "ehlo-refused"),
+            (b"550-who\r\n550 are you\r\n", "ehlo-refused"),
+            (b"504 need a full name\r\n", "ehlo-refused"),
+            (b"450 cannot find you\r\n", "ehlo-refused"),
+            (b"502 not implemented\r\n", "no-starttls"),
+            (b"500 unknown\r\n", "no-starttls"),
+        ] {
+            assert_eq!(said(Starttls::Smtp, &[b"220 x\r\n", reply]), code);
+        }
+    }
+
+    #[test]
+    fn replies_end_at_the_code_with_which_they_began() {
+        // RFC 959, section 4.2: lines between may begin with digits, too.
+        let ftp: &[&[u8]] = &[
+            b"220-welcome\r\n 220 not yet\r\n226 files\r\n220- more\r\n220 now\r\n",
+            b"234-go\r\n500 on\r\n234\r\n",
+        ];
+        assert_eq!(said(Starttls::Ftp, ftp), "TLS");
+        let later: &[&[u8]] = &[b"120 in a minute\r\n", b"220 now\r\n", b"234 go\r\n"];
+        assert_eq!(said(Starttls::Ftp, later), "TLS");
+        let smtp: &[&[u8]] = &[
+            b"220-hello\r\n250 not yet\r\n220 there\r\n",
+            b"250-mx\r\n250 starttls\r\n",
+            b"220 go\r\n",
+        ];
+        assert_eq!(said(Starttls::Smtp, smtp), "TLS");
+    }
+
+    #[test]
+    fn greetings_may_be_in_any_case() {
+        let imap: &[&[u8]] = &[b"* ok ready\r\n", b"a ok go\r\n"];
+        assert_eq!(said(Starttls::Imap, imap), "TLS");
+        assert_eq!(said(Starttls::Pop3, &[b"+ok x\r\n", b"+Ok y\r\n"]), "TLS");
+        assert_eq!(
+            said(Starttls::Sieve, &[b"\"starttls\"\r\nok\r\n", b"Ok\r\n"]),
+            "TLS"
+        );
+        assert_eq!(said(Starttls::Imap, &[b"* PREAUTH you\r\n"]), "no-starttls");
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Cert {
             let ask = Ask {
                 name,
                 starttls: None,
+                ehlo: "",
                 keys: &[keys_like(leaf)],
                 deadline: cx.deadline,
             };

@@ -89,6 +89,8 @@ pub struct Cert {
     port: Option<u16>,
     /// Ask for TLS in this protocol first: `"smtp"`, `"lmtp"`, `"imap"`, `"pop3"`, `"ftp"`, `"ldap"`, `"mysql"`, `"postgres"`, `"xmpp"`, `"xmpp-server"`, `"sieve"`, `"nntp"` or `"irc"`.
     starttls: Option<Starttls>,
+    /// The name to say in EHLO and LHLO, for mail servers that refuse others. Default: `"koshu.invalid"`.
+    ehlo: Option<String>,
     /// The name to ask for and to find in the certificate. Default: the host.
     sni: Option<String>,
     /// How the name is resolved: `"system"`, or `"authoritative"` by its own servers, past all caches. Default: `"system"`.
@@ -255,6 +257,17 @@ impl Check for Cert {
         }
         if self.password.is_some() && self.file.is_none() {
             flaws.push(flaw("password", "`password` opens a `file`"));
+        }
+        if let Some(ehlo) = &self.ehlo {
+            if !matches!(self.starttls, Some(Starttls::Smtp | Starttls::Lmtp)) {
+                let message = "`ehlo` means nothing without starttls = \"smtp\" or \"lmtp\"";
+                flaws.push(flaw("ehlo", message));
+            }
+            let odd = |it: char| !it.is_ascii_graphic();
+            if ehlo.is_empty() || ehlo.contains(odd) {
+                let message = format!("\"{ehlo}\" is no name, expected one as \"mail.example.jp\"");
+                flaws.push(flaw("ehlo", message));
+            }
         }
         if let Some(sni) = &self.sni
             && tls::server_name(sni).is_err()

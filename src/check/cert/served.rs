@@ -12,7 +12,7 @@ use crate::model::state::State;
 use crate::net::dial::{Stream, dial};
 use crate::net::everywhere::{Everywhere, listed};
 use crate::net::hello::{self, HELLOS};
-use crate::net::starttls::Starttls;
+use crate::net::starttls::{self, Names, Starttls};
 use crate::net::tls::{self, Offer, Peer};
 use crate::net::trust;
 use crate::net::x509::Certificate;
@@ -41,6 +41,8 @@ struct Shown {
 pub struct Ask<'a> {
     pub name: &'a str,
     pub starttls: Option<Starttls>,
+    /// The name to say in EHLO.
+    pub ehlo: &'a str,
     pub keys: &'a [tls::Keys],
     pub deadline: Instant,
 }
@@ -73,6 +75,7 @@ impl Cert {
         let ask = Ask {
             name,
             starttls: self.starttls,
+            ehlo: self.ehlo.as_deref().unwrap_or(starttls::EHLO),
             keys: &keys,
             deadline: cx.deadline,
         };
@@ -445,7 +448,11 @@ fn handshake(address: SocketAddr, ask: &Ask, keys: tls::Keys) -> Result<Shown, F
 fn connect(address: SocketAddr, ask: &Ask) -> Result<Stream, Fault> {
     let mut stream = dial(&[address], ask.deadline)?.stream;
     if let Some(starttls) = ask.starttls {
-        starttls.negotiate(&mut stream, ask.name, &address.to_string())?;
+        let names = Names {
+            name: ask.name,
+            ehlo: ask.ehlo,
+        };
+        starttls.negotiate(&mut stream, &names, &address.to_string())?;
     }
     Ok(stream)
 }
