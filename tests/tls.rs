@@ -359,3 +359,74 @@ fn legacy_ends_at_the_deadline_and_leaves_nothing_behind() {
         .output();
     assert_eq!(String::from_utf8_lossy(&clients.expect("pgrep").stdout), "");
 }
+
+#[test]
+fn names_in_other_scripts_are_asked_for_and_found_in_the_certificate() {
+    let Some(lab) = lab() else { return };
+    let punycode = "xn--wgv71a119e.example.jp";
+    lab.issue(&GOOD);
+    lab.issue(&Wish {
+        name: "idn",
+        names: &format!("DNS:{punycode}"),
+        ..GOOD
+    });
+    // Shown only to whoever asks for that name.
+    let [cert, key] = ["idn.pem", "idn.key"].map(|it| lab.at(it));
+    let (_running, address) = lab.serve(
+        "good",
+        &[
+            "-servername",
+            punycode,
+            "-cert2",
+            &cert,
+            "-key2",
+            &key,
+            "-tls1_3",
+        ],
+    );
+    let ca = format!("ca={}", lab.at("root.pem"));
+    let host = format!("日本語.example.jp:{}", address.port());
+    let at = "addresses=['127.0.0.1']";
+    let said = koshu(&[
+        "cert",
+        &host,
+        &ca,
+        at,
+        "names=日本語.example.jp",
+        "--format",
+        "json",
+    ]);
+    let codes = said.codes();
+    assert!(
+        !codes
+            .iter()
+            .any(|it| it == "name-mismatch" || it == "names"),
+        "{}",
+        said.out
+    );
+    said.has("idn ends in");
+    let other = koshu(&[
+        "cert",
+        &address.to_string(),
+        &ca,
+        "sni=日本語.example.jp",
+        "--format",
+        "json",
+    ]);
+    other.has("idn ends in");
+    let wrong = koshu(&[
+        "cert",
+        &host,
+        &ca,
+        at,
+        "sni=別.example.jp",
+        "--format",
+        "json",
+    ]);
+    assert!(
+        wrong.codes().iter().any(|it| it == "name-mismatch"),
+        "{}",
+        wrong.out
+    );
+    wrong.has("not for 別.example.jp");
+}

@@ -3,7 +3,7 @@
 use crate::net::dial::{Conn, Stream};
 use crate::net::hello;
 use crate::net::tls::{self, Offer, Peer};
-use crate::net::{Fault, TOO_OLD};
+use crate::net::{self, Fault, TOO_OLD};
 use rustls::pki_types::CertificateDer;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -53,10 +53,11 @@ pub fn secure(
     wish: &Wish,
     again: impl FnMut() -> Result<Stream, Fault>,
 ) -> Result<(Conn, Peer), Fault> {
-    let Wish { name, who, .. } = *wish;
+    let who = wish.who;
+    let name = &*net::ascii(wish.name);
     let failed = match tls::handshake(stream, name, who, wish.offer) {
         Ok((stream, peer)) => {
-            (wish.judge)(&peer, name)?;
+            (wish.judge)(&peer, wish.name)?;
             return Ok((Conn::Tls(Box::new(stream)), peer));
         }
         Err(failed) => failed,
@@ -75,7 +76,7 @@ pub fn secure(
             let Some(leaf) = peer.chain.first() else {
                 return Err(fault);
             };
-            (wish.judge)(&peer, name)?;
+            (wish.judge)(&peer, wish.name)?;
             let carrier = detour.carry(at, name, leaf).map_err(led)?;
             Ok((Conn::Carried(carrier), peer))
         }

@@ -244,6 +244,17 @@ pub fn unzoned(text: &str) -> (Cow<'_, str>, Option<String>) {
     }
 }
 
+/// A host as DNS and certificates write it: names in other scripts as `xn--…` (RFC 5890). What is no such name stays as it is.
+pub fn ascii(host: &str) -> Cow<'_, str> {
+    if host.is_ascii() {
+        return Cow::Borrowed(host);
+    }
+    match url::Host::parse(host) {
+        Ok(url::Host::Domain(name)) => Cow::Owned(name),
+        _ => Cow::Borrowed(host),
+    }
+}
+
 /// `HOST`, `HOST:PORT` or `[IPV6]:PORT` as its parts; an IPv6 address without brackets has no port, one with a zone may have.
 pub fn split_port(text: &str) -> (&str, Option<u16>) {
     if let Some(rest) = text.strip_prefix('[')
@@ -308,7 +319,7 @@ pub fn resolve(
 ) -> Result<Vec<SocketAddr>, Fault> {
     let found = match literal(host)? {
         Some(address) => vec![address],
-        None => look_up(host, deadline)?,
+        None => look_up(&ascii(host), deadline)?,
     };
     only(host, found, port, family)
 }
@@ -512,6 +523,14 @@ mod tests {
         assert!(none.to_string().contains("no network interface eth99"));
         let zoned = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 0, 3);
         assert_eq!(host_of(zoned.into()), "::1%3");
+    }
+
+    #[test]
+    fn names_in_other_scripts_are_asked_for_in_ascii() {
+        assert_eq!(ascii("日本語.example.jp"), "xn--wgv71a119e.example.jp");
+        assert_eq!(ascii("Bücher.example"), "xn--bcher-kva.example");
+        assert_eq!(ascii("*.bücher.example"), "*.xn--bcher-kva.example");
+        assert_eq!(ascii("_a.example"), "_a.example");
     }
 
     #[test]

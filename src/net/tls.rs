@@ -2,7 +2,7 @@
 
 use crate::net::dial::Stream;
 use crate::net::x509::Certificate;
-use crate::net::{Fault, fault};
+use crate::net::{self, Fault, fault};
 use anyhow::anyhow;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -251,8 +251,8 @@ fn public_key(cert: &CertificateDer) -> Result<SubjectPublicKeyInfoDer<'static>,
 /// # Errors
 /// When it is neither a name nor an address.
 pub fn server_name(host: &str) -> anyhow::Result<ServerName<'static>> {
-    let host = host.trim_end_matches('.').to_owned();
-    let shown = host.clone();
+    let shown = host.trim_end_matches('.');
+    let host = net::ascii(shown).into_owned();
     ServerName::try_from(host).map_err(|_| anyhow!("\"{shown}\" cannot be asked for in TLS"))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::model::outcome::{Code, UNKNOWN, code};
 use crate::model::quantity;
+use crate::net;
 use crate::net::legacy;
 use crate::net::tls::Peer;
 use crate::net::x509::Certificate;
@@ -571,11 +572,11 @@ pub fn covers(certificate: &Certificate, name: &str) -> bool {
     if let Ok(address) = name.parse() {
         return certificate.addresses.contains(&address);
     }
-    let name = name.trim_end_matches('.');
+    let name = net::ascii(name.trim_end_matches('.'));
     let parent = name.split_once('.').map(|it| it.1);
     certificate.dns_names.iter().any(|it| {
         let wild = it.strip_prefix("*.").zip(parent);
-        it.eq_ignore_ascii_case(name)
+        it.eq_ignore_ascii_case(&name)
             || wild.is_some_and(|(of, parent)| of.contains('.') && of.eq_ignore_ascii_case(parent))
     })
 }

@@ -221,6 +221,10 @@ impl Check for Cert {
                 let default = self.starttls.map_or(443, Starttls::port);
                 let wrong = net::port_flaw(host, self.port, Some(default));
                 flaws.extend(wrong.map(|it| flaw("host", it)));
+                let (name, _) = net::split_port(host);
+                if !name.is_ascii() && tls::server_name(name).is_err() {
+                    flaws.push(flaw("host", format!("\"{name}\" is no name of a host")));
+                }
                 if file.as_ref().is_some_and(|it| it.0.len() > 1) {
                     let message = "a server shows one file: name that one, or write two checks";
                     flaws.push(flaw("file", message));

@@ -73,7 +73,7 @@ impl Cert {
             (Keys::Any, None) => vec![tls::Keys::Any],
         };
         let ask = Ask {
-            name,
+            name: &net::ascii(name),
             starttls: self.starttls,
             ehlo: self.ehlo.as_deref().unwrap_or(starttls::EHLO),
             keys: &keys,
