@@ -117,7 +117,13 @@ fn a_key_on_p_521_is_too_much_for_us_and_no_fault_of_the_server() {
                 assert_eq!(said.codes(), ["old-tls"], "{}", said.out);
                 said.has("EC 521");
             }
-            _ => assert_eq!(said.codes(), ["tls-too-old"], "{}", said.out),
+            _ => {
+                assert_eq!(said.codes(), ["tls-too-old"], "{}", said.out);
+                let ca = format!("ca={cert}");
+                let said = koshu(&["cert", &host, &ca, "legacy=true"]);
+                let line = said.is("OK");
+                assert!(line.ends_with("TLS 1.3 by the host's openssl"), "{line}");
+            }
         }
     }
 }
@@ -429,4 +435,58 @@ fn names_in_other_scripts_are_asked_for_and_found_in_the_certificate() {
         wrong.out
     );
     wrong.has("not for 別.example.jp");
+}
+
+#[test]
+fn a_short_key_is_too_much_for_us_and_its_proof_not_called_wrong() {
+    let Some(lab) = lab() else { return };
+    lab.issue(&Wish {
+        name: "short",
+        key: "rsa:1024",
+        ..GOOD
+    });
+    let (_running, address) = lab.serve("short", &["-cipher", "ALL:@SECLEVEL=0", "-tls1_2"]);
+    for said in both(&lab, address, &[]) {
+        assert_eq!(said.codes(), ["tls-too-old"], "{}", said.out);
+        said.has("RSA 1024");
+    }
+    for said in both(&lab, address, &["legacy=true"]) {
+        assert_eq!(said.json()["state"], 0, "{}", said.out);
+        said.has("TLS 1.2 by the host's openssl");
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_does_not_hide_the_others_of_its_chain() {
+    let Some(lab) = lab() else { return };
+    lab.issue(&Wish {
+        name: "over",
+        days: (-90, -1),
+        ..GOOD
+    });
+    let der = |name: &str| {
+        let [pem, der] = ["pem", "der"].map(|it| lab.at(&format!("{name}.{it}")));
+        engine::openssl(&["x509", "-in", &pem, "-outform", "DER", "-out", &der]);
+        std::fs::read(der).expect("a file")
+    };
+    let (leaf, middle) = (der("over"), der("middle"));
+    let sized = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[1..], bytes].concat();
+    let list = [sized(&leaf), sized(b"\x30\x03abc"), sized(&middle)].concat();
+    let address = server::serve(move |mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let hello = [&[2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 0x35, 0]].concat();
+        let certificate = [&[11][..], &sized(&sized(&list))].concat();
+        let messages = [hello, certificate].concat();
+        let length = (messages.len() as u16).to_be_bytes();
+        let _ = stream.write_all(&[&[22, 3, 1][..], &length, &messages].concat());
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    let said = lab.check(address, &["--format", "json"]);
+    assert_eq!(
+        said.codes(),
+        ["expired", "old-tls", "unknown"],
+        "{}",
+        said.out
+    );
+    said.has("certificate 2 of the chain cannot be read");
 }

@@ -9,7 +9,7 @@ mod net;
 mod peer;
 
 use libfuzzer_sys::fuzz_target;
-use net::starttls::Starttls;
+use net::starttls::{Names, Starttls};
 
 const ALL: [Starttls; 13] = [
     Starttls::Smtp,
@@ -27,10 +27,15 @@ const ALL: [Starttls; 13] = [
     Starttls::Irc,
 ];
 
+const NAMES: Names = Names {
+    name: "h",
+    ehlo: "h",
+};
+
 // The first byte chooses the protocol.
 fuzz_target!(|bytes: &[u8]| {
     if let Some((first, rest)) = bytes.split_first() {
         let mut peer = peer::Peer::new(rest);
-        let _ = ALL[usize::from(*first) % ALL.len()].negotiate(&mut peer, "h", "h");
+        let _ = ALL[usize::from(*first) % ALL.len()].negotiate(&mut peer, &NAMES, "h");
     }
 });

@@ -196,10 +196,21 @@ impl Context {
         match (wrong.into_iter().next(), &peer.unproven) {
             (Some((UNKNOWN, text)), _) => Err(Fault::Me(anyhow::anyhow!(text))),
             (Some((code, text)), _) => Err(Fault::World { code, text }),
-            (None, Some(why)) => Err(Fault::world(
-                "untrusted",
-                format!("the server did not prove its key: {why}"),
-            )),
+            (None, Some(why)) => Err(
+                match chain.first().filter(|it| it.weak_key || it.has_odd_key()) {
+                    Some(leaf) => Fault::lack(
+                        net::TOO_OLD,
+                        format!(
+                            "koshu cannot check the proof that the server has the key of {} ({})",
+                            leaf.subject, leaf.key
+                        ),
+                    ),
+                    None => Fault::world(
+                        "untrusted",
+                        format!("the server did not prove its key: {why}"),
+                    ),
+                },
+            ),
             (None, None) => Ok(()),
         }
     }

@@ -56,16 +56,18 @@ pub fn secure(
     let who = wish.who;
     let name = &*net::ascii(wish.name);
     let failed = match tls::handshake(stream, name, who, wish.offer) {
-        Ok((stream, peer)) => {
-            (wish.judge)(&peer, wish.name)?;
-            return Ok((Conn::Tls(Box::new(stream)), peer));
-        }
-        Err(failed) => failed,
+        Ok((stream, peer)) => match (wish.judge)(&peer, wish.name) {
+            Ok(()) => return Ok((Conn::Tls(Box::new(stream)), peer)),
+            Err(fault) => Err(fault),
+        },
+        Err(failed) => Ok(failed),
     };
-    if !failed.is_strange {
-        return Err(failed.fault);
-    }
-    let fault = hello::explain(failed.fault, name, who, again);
+    let fault = match failed {
+        // What the library could not judge another one may.
+        Err(fault) => fault,
+        Ok(failed) if failed.is_strange => hello::explain(failed.fault, name, who, again),
+        Ok(failed) => failed.fault,
+    };
     match (wish.detour, at) {
         (Some(detour), Some(at)) if fault.code() == Some(TOO_OLD) => {
             let led = |other: Fault| match other {

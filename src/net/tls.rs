@@ -431,12 +431,13 @@ fn alert_text(alert: AlertDescription) -> String {
 pub fn reason(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::BadSignature) => {
-            "the key is too weak, or the signature is wrong".to_owned()
+            "the signature of its handshake is wrong".to_owned()
         }
         Error::InvalidCertificate(
             CertificateError::UnsupportedSignatureAlgorithmContext { .. }
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
         ) => "it is signed with an algorithm that koshu cannot check".to_owned(),
+        Error::InvalidCertificate(_) => "its certificate cannot be read".to_owned(),
         Error::PeerIncompatible(_) => {
             "speaks TLS in a way that TLS 1.2 and 1.3 do not allow".to_owned()
         }

@@ -48,6 +48,7 @@ impl Cert {
                 name,
                 starttls: None,
                 ehlo: "",
+                detour: None,
                 keys: &[keys_like(leaf)],
                 deadline: cx.deadline,
             };

@@ -6,9 +6,10 @@ use super::{Cert, Keys, date, ends, left};
 use crate::check::Context;
 use crate::model::limits::Limits;
 use crate::model::metric::Metric;
-use crate::model::outcome::Outcome;
+use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
+use crate::net::detour::Detour;
 use crate::net::dial::{Stream, dial};
 use crate::net::everywhere::{Everywhere, listed};
 use crate::net::hello::{self, HELLOS};
@@ -16,7 +17,7 @@ use crate::net::starttls::{self, Names, Starttls};
 use crate::net::tls::{self, Offer, Peer};
 use crate::net::trust;
 use crate::net::x509::Certificate;
-use crate::net::{self, Fault};
+use crate::net::{self, Fault, TOO_OLD};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,6 +36,8 @@ pub struct Site {
 struct Shown {
     peer: Peer,
     chain: Vec<Certificate>,
+    /// What is to say of certificates above the leaf that cannot be read; they are not in the chain.
+    unread: Vec<String>,
 }
 
 /// How to ask one address.
@@ -44,6 +47,8 @@ pub struct Ask<'a> {
     /// The name to say in EHLO.
     pub ehlo: &'a str,
     pub keys: &'a [tls::Keys],
+    /// What shows the chain of a server that is too old for the library.
+    pub detour: Option<&'a dyn Detour>,
     pub deadline: Instant,
 }
 
@@ -72,11 +77,13 @@ impl Cert {
             (Keys::Any, Some(leaf)) => vec![keys_like(leaf)],
             (Keys::Any, None) => vec![tls::Keys::Any],
         };
+        let detour = cx.detour();
         let ask = Ask {
             name: &net::ascii(name),
             starttls: self.starttls,
             ehlo: self.ehlo.as_deref().unwrap_or(starttls::EHLO),
             keys: &keys,
+            detour: self.legacy.then_some(&*detour),
             deadline: cx.deadline,
         };
         let views = Everywhere::ask(&addresses, |it| look(it, &ask));
@@ -105,7 +112,9 @@ impl Cert {
         for site in &mut sites {
             for shown in &site.shown {
                 let wrong = cx.judge(&shown.peer, &shown.chain, name, &roots);
-                let all = self.weigh((&shown.peer, &shown.chain), wrong, &roots, cx.now);
+                let mut all = self.weigh((&shown.peer, &shown.chain), wrong, &roots, cx.now);
+                let unread = shown.unread.iter().cloned();
+                all.extend(unread.map(|it| (UNKNOWN, State::Unknown, it)));
                 for found in all {
                     site.codes.push(found.0);
                     match faults.iter_mut().find(|it| it.0 == found) {
@@ -165,9 +174,11 @@ impl Cert {
             1 => String::new(),
             _ => format!(", at {} of {total} addresses", sites.len()),
         };
-        let how = match all().any(|it| it.peer.plain) {
-            true => ", read without proof of key",
-            false => "",
+        let by = all().find_map(|it| it.peer.made_by());
+        let how = match (all().any(|it| it.peer.plain), by) {
+            (true, _) => ", read without proof of key".to_owned(),
+            (false, Some(by)) => format!(", {by}"),
+            (false, None) => String::new(),
         };
         let mut outcome = Outcome::new(&format!("{}{everywhere}{how}", ends(first, now)));
         for metric in self.measures(first, now) {
@@ -439,10 +450,18 @@ fn handshake(address: SocketAddr, ask: &Ask, keys: tls::Keys) -> Result<Shown, F
             _ => (),
         }
     }
-    Err(match failed.is_strange && keys == tls::Keys::Any {
+    let fault = match failed.is_strange && keys == tls::Keys::Any {
         true => hello::explain(fault, ask.name, &who, || connect(address, ask)),
         false => fault,
-    })
+    };
+    match (ask.detour, ask.starttls) {
+        (Some(detour), None) if fault.code() == Some(TOO_OLD) => {
+            let seen = detour.look(address, ask.name);
+            let seen = seen.map_err(|why| Fault::lack(TOO_OLD, format!("{fault}; {why}")))?;
+            shown(seen, &who)
+        }
+        _ => Err(fault),
+    }
 }
 
 fn connect(address: SocketAddr, ask: &Ask) -> Result<Stream, Fault> {
@@ -458,11 +477,29 @@ fn connect(address: SocketAddr, ask: &Ask) -> Result<Stream, Fault> {
 }
 
 fn shown(peer: Peer, who: &str) -> Result<Shown, Fault> {
-    match peer.certificates() {
-        Ok(chain) => Ok(Shown { peer, chain }),
-        Err(error) => Err(Fault::world(
-            "untrusted",
-            format!("what {who} shows cannot be read: {error:#}"),
-        )),
+    let mut seen = Shown {
+        chain: Vec::new(),
+        unread: Vec::new(),
+        peer: Peer {
+            chain: Vec::new(),
+            ..peer
+        },
+    };
+    for (index, der) in peer.chain.into_iter().enumerate() {
+        match (Certificate::from_der(&der), index) {
+            (Ok(certificate), _) => {
+                seen.chain.push(certificate);
+                seen.peer.chain.push(der);
+            }
+            (Err(error), 0) => {
+                let text = format!("what {who} shows cannot be read: {error:#}");
+                return Err(Fault::world("untrusted", text));
+            }
+            (Err(error), _) => seen.unread.push(format!(
+                "certificate {} of the chain cannot be read: {error:#}",
+                index + 1
+            )),
+        }
     }
+    Ok(seen)
 }
