@@ -84,7 +84,18 @@ pub fn free_port() -> u16 {
 
 /// Answers datagrams with what `answer` makes of them.
 pub fn datagrams(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    answer_at(UdpSocket::bind("127.0.0.1:0").expect("a free port"), answer)
+}
+
+/// The same at an address where something else listens for connections.
+pub fn datagrams_at(at: SocketAddr, answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) {
+    answer_at(UdpSocket::bind(at).expect("a port that is free"), answer);
+}
+
+fn answer_at(
+    socket: UdpSocket,
+    answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+) -> SocketAddr {
     let address = socket.local_addr().expect("bound");
     thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -92,6 +103,28 @@ pub fn datagrams(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> 
             if let Some(bytes) = answer(&buffer[..count]) {
                 let _ = socket.send_to(&bytes, from);
             }
+        }
+    });
+    address
+}
+
+/// Answers each datagram after some time, however many come meanwhile.
+pub fn slow_datagrams(
+    time: Duration,
+    answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((count, from)) = socket.recv_from(&mut buffer) {
+            let (socket, bytes) = (socket.try_clone(), answer(&buffer[..count]));
+            thread::spawn(move || {
+                thread::sleep(time);
+                if let (Ok(socket), Some(bytes)) = (socket, bytes) {
+                    let _ = socket.send_to(&bytes, from);
+                }
+            });
         }
     });
     address

@@ -117,6 +117,40 @@ fn every_fault_of_the_lab_is_seen_and_no_other() {
 }
 
 #[test]
+fn servers_that_choke_on_edns_are_asked_without_and_it_is_noted() {
+    let Some(world) = world() else { return };
+    for zone in ["formerr", "header", "badvers", "cutopt", "dropopt"] {
+        let (_, codes, said) = world.codes(&[&format!("www.{zone}.lab")]);
+        let notes = said.json()["checks"][0]["findings"].to_string();
+        assert!(notes.contains("no-edns"), "{zone}: {}", said.out);
+        assert!(
+            codes.iter().all(|it| it == "single-ns"),
+            "{zone}: {}",
+            said.out
+        );
+        assert!(
+            said.took < Duration::from_secs(8),
+            "{zone}: {:?}",
+            said.took
+        );
+    }
+    // What is lost on the way is no habit.
+    let said = world.ask(&["www.flaky.lab"]);
+    assert!(!said.out.contains("EDNS"), "{}", said.out);
+    // A resolver that has to get past them has its own ways.
+    let said = world
+        .own
+        .koshu(&["dns", "www.formerr.lab", "via=127.0.0.78", "record=A"]);
+    assert!(
+        said.is("OK")
+            .starts_with("www.formerr.lab is 192.0.2.10, in "),
+        "{}",
+        said.out
+    );
+    said.has("note: 127.0.0.78 answers only without EDNS");
+}
+
+#[test]
 fn healthy_zones_give_no_false_alarm_run_after_run() {
     let Some(world) = world() else { return };
     let check = |name: &str| {
@@ -276,6 +310,16 @@ fn expectations_hold_at_every_server() {
         .ask(&["api.good.lab", "expect=192.0.2.21"])
         .is("CRITICAL");
     world.ask(&["nosuch.good.lab", "expect=NXDOMAIN"]).is("OK");
+    // Delegation signers are the parent's.
+    let said = world.ask(&["good.lab", "record=DS", "match=regex", "expect=' 13 2 '"]);
+    assert!(
+        said.is("OK").contains("at 2 of 2 addresses"),
+        "{}",
+        said.out
+    );
+    world
+        .ask(&["nods.lab", "record=DS", "expect=NODATA"])
+        .is("OK");
     world.ask(&["www.gone.lab", "expect=NXDOMAIN"]).is("OK");
     world
         .ask(&[

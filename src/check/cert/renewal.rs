@@ -15,7 +15,7 @@ use crate::net::dns::{self, Transport, roots};
 use crate::net::everywhere::Everywhere;
 use crate::net::trust;
 use crate::net::x509::Certificate;
-use crate::net::{Family, Fault, Resolve, left};
+use crate::net::{Family, Resolve, left};
 use anyhow::{Context as _, anyhow};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hickory_proto::op::ResponseCode;
@@ -389,13 +389,14 @@ fn ask(name: &str, kind: RecordType, deadline: Instant) -> Result<dns::Answer, S
     let servers = dns::system_servers().map_err(|it| format!("{it:#}"))?;
     let name = dns::name(name)?;
     let mut last = "no resolver is configured".to_owned();
-    for server in servers {
-        match dns::ask(server, &name, kind, Transport::Udp, deadline) {
+    for (index, server) in servers.iter().enumerate() {
+        // What is left is shared among the servers that are left.
+        let share = left(deadline) / (servers.len() - index) as u32;
+        match dns::ask(*server, &name, kind, Transport::Udp, Instant::now() + share) {
             Ok(answer) => match answer.rcode {
                 ResponseCode::NoError | ResponseCode::NXDomain => return Ok(answer),
                 code => last = format!("{} answers {code}", server.ip()),
             },
-            Err(Fault::Late(why)) => return Err(why),
             Err(fault) => last = fault.to_string(),
         }
     }

@@ -18,8 +18,8 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "answers-differ",
-        "CRITICAL",
-        "The zone's servers answer differently: one has missed a transfer, or was edited by hand. Compare their serials.",
+        "CRITICAL; WARNING with `via`",
+        "The zone's servers answer differently: one has missed a transfer, or was edited by hand. Compare their serials. Of resolvers, one has old data or a filter; where a name has other addresses for everybody, grade it \"ok\".",
     ),
     code(
         "ds-no-key",

@@ -1,6 +1,9 @@
 //! What a name is expected to be, and whether an answer is that.
 
 use crate::model::list::List;
+use crate::model::pattern::Pattern;
+use crate::net::dns::data;
+use hickory_proto::rr::RecordType;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,6 +16,8 @@ pub enum Fit {
     Exact,
     All,
     Any,
+    Regex,
+    Contains,
 }
 
 /// What a name is expected to be.
@@ -25,22 +30,42 @@ pub enum Expected {
 
 /// One expected value.
 pub enum Value {
+    /// In the form of [`data::shown`].
     Is(String),
     /// Any address of this network, by its first bits.
     Within(IpAddr, u8, String),
+    /// A regex that is found in it.
+    Like(Pattern),
+    /// A part of it, in any case.
+    Contains(String),
 }
 
 impl Value {
-    fn read(text: &str) -> Value {
-        let network = text.split_once('/').and_then(|(address, bits)| {
-            let address: IpAddr = address.trim().parse().ok()?;
-            let bits: u8 = bits.trim().parse().ok()?;
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            (bits <= most).then_some((address, bits))
-        });
-        match network {
-            Some((address, bits)) => Value::Within(address, bits, text.to_owned()),
-            None => Value::Is(canonical(text)),
+    /// Reads a value of one of these types.
+    fn read(text: &str, kinds: &[RecordType], fit: Fit) -> Result<Value, String> {
+        match fit {
+            Fit::Regex => {
+                let pattern: Pattern = text.parse()?;
+                let built = pattern.regex().map(drop);
+                return built
+                    .map_err(|it| it.to_string())
+                    .map(|()| Value::Like(pattern));
+            }
+            Fit::Contains => return Ok(Value::Contains(text.to_lowercase())),
+            Fit::Exact | Fit::All | Fit::Any => (),
+        }
+        if kinds.iter().all(|it| it.is_ip_addr())
+            && let Some((address, bits)) = network(text)
+        {
+            return Ok(Value::Within(address, bits, text.to_owned()));
+        }
+        let mut read = kinds.iter().map(|it| data::read(*it, text));
+        match (read.find_map(Result::ok), kinds) {
+            (Some(value), _) => Ok(Value::Is(value)),
+            (None, [kind]) => Err(data::read(*kind, text).err().unwrap_or_default()),
+            (None, _) => Err(format!(
+                "\"{text}\" is not an address; for another record name its type, as record = \"CNAME\""
+            )),
         }
     }
 
@@ -54,14 +79,28 @@ impl Value {
                         && it.is_ipv4() == network.is_ipv4()
                 })
             }
+            // That it can be built was seen when it was read.
+            Value::Like(pattern) => pattern.finds(value.as_bytes()).unwrap_or(false),
+            Value::Contains(text) => value.to_lowercase().contains(text),
         }
     }
 
-    fn shown(&self) -> &str {
+    fn shown(&self) -> String {
         match self {
-            Value::Is(text) | Value::Within(_, _, text) => text,
+            Value::Is(text) | Value::Within(_, _, text) => text.clone(),
+            Value::Like(pattern) => format!("/{}/", pattern.as_str()),
+            Value::Contains(text) => format!("\"{text}\""),
         }
     }
+}
+
+/// `192.0.2.0/24` as an address and the number of its bits that count.
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = text.split_once('/')?;
+    let address: IpAddr = address.trim().parse().ok()?;
+    let bits: u8 = bits.trim().parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    (bits <= most).then_some((address, bits))
 }
 
 /// The first bits of an address.
@@ -106,13 +145,33 @@ pub enum Miss {
 }
 
 impl Expected {
-    pub fn read(list: Option<&List<String>>) -> Expected {
+    /// What the list wants of records of these types; values that are none were refused at load.
+    pub fn read(list: Option<&List<String>>, kinds: &[RecordType], fit: Fit) -> Expected {
         match list.map(|it| &it.0[..]) {
             None => Expected::Nothing,
             Some([one]) if one == "NXDOMAIN" => Expected::NxDomain,
             Some([one]) if one == "NODATA" => Expected::NoData,
-            Some(values) => Expected::Values(values.iter().map(|it| Value::read(it)).collect()),
+            Some(values) => {
+                let values = values.iter().map(|it| Value::read(it, kinds, fit));
+                Expected::Values(values.filter_map(Result::ok).collect())
+            }
         }
+    }
+
+    /// What is wrong with the values of a list.
+    pub fn flaw(list: &List<String>, kinds: &[RecordType], fit: Fit) -> Option<String> {
+        const WORDS: [&str; 2] = ["NXDOMAIN", "NODATA"];
+        let word = |text: &String| WORDS.into_iter().find(|it| it.eq_ignore_ascii_case(text));
+        if let Some((text, word)) = list.0.iter().find_map(|it| Some((it, word(it)?))) {
+            return match (&list.0[..], fit) {
+                _ if text != word => Some(format!("\"{text}\" is written {word}")),
+                ([_], Fit::Exact) => None,
+                ([_], _) => Some(format!("{word} has no values for `match`")),
+                _ => Some("NXDOMAIN and NODATA stand alone".to_owned()),
+            };
+        }
+        let mut values = list.0.iter();
+        values.find_map(|it| Value::read(it, kinds, fit).err())
     }
 
     /// Compares; an answer that fits is what it should be.
@@ -139,35 +198,20 @@ impl Expected {
             Fit::Exact => {
                 said.values.iter().all(wanted) && expected.iter().filter(single).all(there)
             }
-            Fit::All => expected.iter().all(there),
+            Fit::All | Fit::Regex | Fit::Contains => expected.iter().all(there),
             Fit::Any => expected.iter().any(there),
         };
-        let list: Vec<&str> = expected.iter().map(Value::shown).collect();
+        let list: Vec<String> = expected.iter().map(Value::shown).collect();
         let list = list.join(", ");
         match (fits, fit) {
             (true, _) => Ok(()),
             (false, Fit::Exact) => wrong(&list),
             (false, Fit::All) => wrong(&format!("all of {list}")),
             (false, Fit::Any) => wrong(&format!("any of {list}")),
+            (false, Fit::Regex) => wrong(&format!("a value like {list}")),
+            (false, Fit::Contains) => wrong(&format!("a value with {list}")),
         }
     }
-}
-
-/// A value so that equal ones compare equal: addresses in their one form, names in lower case
-/// without the last dot, blanks folded.
-pub fn canonical(value: &str) -> String {
-    if let Ok(address) = value.trim().parse::<IpAddr>() {
-        return address.to_string();
-    }
-    let words: Vec<String> = value
-        .split_whitespace()
-        .map(|word| match word.strip_suffix('.') {
-            Some(name) if !name.is_empty() => name.to_lowercase(),
-            _ if word.contains('.') && !word.contains(['"', '=', ':']) => word.to_lowercase(),
-            _ => word.to_owned(),
-        })
-        .collect();
-    words.join(" ")
 }
 
 #[cfg(test)]
@@ -177,13 +221,15 @@ mod tests {
     fn said(values: &[&str]) -> Said {
         Said {
             missing: false,
-            values: values.iter().map(|it| canonical(it)).collect(),
+            values: values.iter().map(|it| (*it).to_owned()).collect(),
         }
     }
 
+    const ADDRESSES: [RecordType; 2] = [RecordType::A, RecordType::AAAA];
+
     fn fits(expected: &[&str], fit: Fit, values: &[&str]) -> bool {
         let list = List(expected.iter().map(|it| (*it).to_owned()).collect());
-        Expected::read(Some(&list))
+        Expected::read(Some(&list), &ADDRESSES, fit)
             .compare(&said(values), fit)
             .is_ok()
     }
@@ -231,7 +277,8 @@ mod tests {
 
     #[test]
     fn nothing_can_be_expected_too() {
-        let expect = |text: &str| Expected::read(Some(&List(vec![text.to_owned()])));
+        let expect =
+            |text: &str| Expected::read(Some(&List(vec![text.to_owned()])), &ADDRESSES, Fit::Exact);
         let gone = Said {
             missing: true,
             ..Said::default()
@@ -255,12 +302,43 @@ mod tests {
     }
 
     #[test]
-    fn names_compare_without_case_and_last_dot() {
+    fn regexes_and_parts_are_found_in_values() {
+        let text = ["v=spf1 include:_spf.Example.jp -all", "other"];
+        let fits = |expected: &str, fit: Fit| {
+            let list = List(vec![expected.to_owned()]);
+            let said = said(&text);
+            Expected::read(Some(&list), &[RecordType::TXT], fit).compare(&said, fit)
+        };
+        assert_eq!(fits("^v=spf1 .*-all$", Fit::Regex), Ok(()));
+        assert_eq!(fits("_spf.example.jp", Fit::Contains), Ok(()));
         assert_eq!(
-            canonical("10 MX1.example.JP."),
-            canonical("10  mx1.example.jp")
+            fits("~all", Fit::Contains),
+            Err(Miss::Wrong("a value with \"~all\"".to_owned()))
         );
-        assert_eq!(canonical("2001:DB8::0:1"), "2001:db8::1");
-        assert_eq!(canonical("v=spf1 -all"), "v=spf1 -all");
+        assert_eq!(
+            fits("~all$", Fit::Regex),
+            Err(Miss::Wrong("a value like /~all$/".to_owned()))
+        );
+    }
+
+    #[test]
+    fn values_that_no_record_can_have_are_flaws() {
+        let flaw = |values: &[&str], kinds: &[RecordType], fit: Fit| {
+            let list = List(values.iter().map(|it| (*it).to_owned()).collect());
+            Expected::flaw(&list, kinds, fit).unwrap_or_default()
+        };
+        let exact = Fit::Exact;
+        assert_eq!(flaw(&["192.0.2.0/24", "::1"], &ADDRESSES, exact), "");
+        assert_eq!(flaw(&["NXDOMAIN"], &ADDRESSES, exact), "");
+        assert_eq!(
+            flaw(&["nxdomain"], &ADDRESSES, exact),
+            "\"nxdomain\" is written NXDOMAIN"
+        );
+        assert!(flaw(&["NODATA", "192.0.2.1"], &ADDRESSES, exact).contains("alone"));
+        assert!(flaw(&["www.example.jp"], &ADDRESSES, exact).contains("record = \"CNAME\""));
+        assert!(flaw(&["192.0.2.0/33"], &[RecordType::A], exact).contains("written as 192.0.2.1"));
+        assert!(flaw(&["("], &[RecordType::TXT], Fit::Regex).contains("not a regular expression"));
+        let much = "(\\w{500}){500}";
+        assert!(flaw(&[much], &[RecordType::TXT], Fit::Regex).contains("too large"));
     }
 }

@@ -1,11 +1,11 @@
 //! What is wrong and at which servers, in words.
 
-use super::expected::{Said, canonical};
+use super::expected::Said;
 use super::observe::Seen;
 use super::probe::{Answer, Site};
 use crate::model::state::State;
-use crate::net::dns;
-use crate::net::dns::read::plain;
+use crate::net::dns::data;
+use crate::net::dns::name::plain;
 use std::net::IpAddr;
 
 /// What is wrong: code, state, text, and at which addresses.
@@ -83,11 +83,9 @@ pub fn said(site: &Site) -> Option<Said> {
     }
     for answer in site.answers.values() {
         match answer {
-            Answer::Set(set) => said.values.extend(
-                set.records
-                    .iter()
-                    .map(|it| canonical(&dns::presentation(&it.data))),
-            ),
+            Answer::Set(set) => said
+                .values
+                .extend(set.records.iter().map(|it| data::shown(&it.data))),
             Answer::Alias(to, _) => {
                 said.values.insert(format!("an alias of {}", plain(to)));
             }

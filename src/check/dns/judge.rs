@@ -4,7 +4,7 @@ use super::expected::{Expected, Miss};
 use super::found::{Found, found, grouped, label, labels, reason, said, who};
 use super::measures::versions;
 use super::observe::{Seen, View};
-use super::probe::{Answer, Edns, Site};
+use super::probe::{Answer, Site};
 use super::resolvers::Compared;
 use super::table::{HEAD, notes_of, site_row, step_row};
 use super::{Dns, delegation, signatures, via};
@@ -14,7 +14,8 @@ use crate::model::metric::Metric;
 use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::quantity::{self, Unit};
 use crate::model::state::State;
-use crate::net::dns::query::Tally;
+use crate::net::dns::data::kind_shown;
+use crate::net::dns::query::{Edns, Tally};
 use crate::net::dns::read::plain;
 use crate::net::dns::{self, Transport};
 use hickory_proto::rr::{Name, RecordType};
@@ -57,7 +58,7 @@ impl Dns {
         tally: &Tally,
         now: i64,
     ) -> Outcome {
-        let expected = Expected::read(self.expect.as_ref());
+        let expected = Expected::read(self.expect.as_ref(), &self.kinds(), self.fit);
         let mut all: Vec<Found> = Vec::new();
         let mut rows = Vec::new();
         let mut summary = String::new();
@@ -206,9 +207,10 @@ impl Dns {
         });
         for ((code, kind, why), sites) in grouped(failing) {
             let text = format!(
-                "{} not answer for {} {kind}: {why}",
+                "{} not answer for {} {}: {why}",
                 who(&sites, "does"),
-                plain(&seen.target)
+                plain(&seen.target),
+                kind_shown(kind)
             );
             all.push(found(code, grade(code), text, &sites));
         }
@@ -282,7 +284,7 @@ impl Dns {
     }
 
     fn kinds_shown(&self) -> String {
-        let kinds: Vec<String> = self.kinds().iter().map(RecordType::to_string).collect();
+        let kinds: Vec<String> = self.kinds().into_iter().map(kind_shown).collect();
         kinds.join(" or ")
     }
 

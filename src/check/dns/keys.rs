@@ -5,7 +5,6 @@ use crate::net::{self, dns};
 use hickory_proto::rr::RecordType;
 use serde::Deserialize;
 use std::net::SocketAddr;
-use std::str::FromStr;
 
 /// Whom to ask.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -57,11 +56,11 @@ impl TryFrom<String> for Kind {
     type Error = String;
 
     fn try_from(text: String) -> Result<Kind, String> {
-        RecordType::from_str(&text.to_uppercase())
-            .map(Kind)
-            .map_err(|_| {
-                format!("\"{text}\" is not a record type, expected one such as \"A\" or \"MX\"")
-            })
+        dns::data::kind(&text).map(Kind).ok_or_else(|| {
+            format!(
+                "\"{text}\" is not a record type, expected one such as \"A\", \"MX\" or \"TYPE65280\""
+            )
+        })
     }
 }
 

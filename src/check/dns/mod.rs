@@ -25,7 +25,7 @@ use crate::model::state::State;
 use crate::net::dns::walk::Walker;
 use crate::net::dns::{self, read, roots, walk};
 use crate::net::{self, Fault};
-use expected::Fit;
+use expected::{Expected, Fit};
 use hickory_proto::dnssec::rdata::DS;
 use hickory_proto::rr::{Name, RecordType};
 use keys::{Kind, Parents, Perfdata, Server, Signed, addresses};
@@ -80,7 +80,12 @@ const CODES: &[Code] = &[
     code(
         "no-answer",
         "CRITICAL",
-        "A server does not answer three questions in a row.",
+        "A server does not answer, however often it is asked.",
+    ),
+    code(
+        "malformed",
+        "CRITICAL",
+        "A server's answer is no sound DNS message: something cuts or changes it on the way, or the server is broken.",
     ),
     code(
         "time",
@@ -98,11 +103,11 @@ pub struct Dns {
     zone: Option<String>,
     /// Only ask these resolvers: `"system"` for the servers of /etc/resolv.conf, or `ADDRESS` or `ADDRESS:PORT`, one or several; each is asked and named.
     via: Option<List<Server>>,
-    /// The record type. Default: as the values of `expect` look, else A and AAAA.
+    /// The record type by its name, or `"TYPE65280"`. Default: as the values of `expect` look, else A and AAAA.
     record: Option<Kind>,
-    /// What the answer must be: values as in a zone file, networks as `"192.0.2.0/24"`, `"NXDOMAIN"`, or `"NODATA"`.
+    /// What the answer must be: values as in a zone file, networks as `"192.0.2.0/24"`, `"NXDOMAIN"`, or `"NODATA"`. TXT strings are joined, and need no quotes.
     expect: Option<List<String>>,
-    /// How the answer is compared: `"exact"`, `"all"` of the expected values and perhaps more, or `"any"` of them. Default: `"exact"`.
+    /// How the answer is compared: `"exact"`, `"all"` of the expected values and perhaps more, `"any"` of them; or `"regex"` or `"contains"`, when each of `expect` must be found in one of its values. Default: `"exact"`.
     #[serde(default, rename = "match")]
     fit: Fit,
     /// With `via`, ask over TCP from the start.
@@ -185,13 +190,10 @@ impl Check for Dns {
                 }
             }
         }
-        if let Some(List(values)) = &self.expect
-            && values.len() > 1
-            && values
-                .iter()
-                .any(|it| matches!(it.as_str(), "NXDOMAIN" | "NODATA"))
+        if let Some(list) = self.expect.as_ref().filter(|_| self.zone.is_none())
+            && let Some(message) = Expected::flaw(list, &self.kinds(), self.fit)
         {
-            flaws.push(flaw("expect", "NXDOMAIN and NODATA stand alone"));
+            flaws.push(flaw("expect", message));
         }
         if self.fit != Fit::Exact && self.expect.is_none() {
             flaws.push(flaw("match", "`match` means nothing without `expect`"));

@@ -11,6 +11,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
+use std::time::Duration;
 
 /// What to look at.
 pub struct Wish<'w> {
@@ -30,6 +31,29 @@ pub struct Wish<'w> {
     pub anchors: &'w [DS],
     /// Seconds since 1970.
     pub now: i64,
+}
+
+impl Wish<'_> {
+    /// What to walk for so that the servers of the zone that has the answer are found: of delegation signers, that is
+    /// the parent of the name (RFC 4035, section 3.1.4.1).
+    fn path(&self) -> RecordType {
+        match self.is_above() {
+            true => RecordType::DS,
+            false => RecordType::A,
+        }
+    }
+
+    /// A name in the zone that has the answer.
+    fn inside(&self) -> Name {
+        match self.is_above() {
+            true => self.target.base_name(),
+            false => self.target.clone(),
+        }
+    }
+
+    fn is_above(&self) -> bool {
+        self.kinds == [RecordType::DS]
+    }
 }
 
 /// Whether an apex is wanted, or any name.
@@ -97,11 +121,11 @@ pub fn observe(walker: &Walker, wish: &Wish) -> Result<View, Broken> {
     if !wish.servers.is_empty() {
         return Ok(alone(walker, wish));
     }
-    let walk = walker.walk(wish.target, RecordType::A)?;
+    let walk = walker.walk(wish.target, wish.path())?;
     match found(walker, wish, walk)? {
         Ok((walk, apex)) => Ok(look(walker, wish, walk, apex)),
         // One server of the parent may have lost what the others still have.
-        Err((walk, view)) => match walker.second_opinion(&walk, wish.target, RecordType::A)? {
+        Err((walk, view)) => match walker.second_opinion(&walk, wish.target, wish.path())? {
             None => Ok(view),
             Some(walk) => match found(walker, wish, walk)? {
                 Ok((walk, apex)) => Ok(look(walker, wish, walk, apex)),
@@ -145,7 +169,11 @@ fn found(walker: &Walker, wish: &Wish, walk: Walk) -> Result<Found, Broken> {
     }
     let apex = match &walk.apex {
         Some(apex) => apex.clone(),
-        None => apex(walker, walk.steps.last(), wish.target).unwrap_or(last),
+        None => {
+            let asked = walk.steps.last();
+            let apex = asked.and_then(|it| apex(walker, it.address, &wish.inside(), &TRIES));
+            apex.unwrap_or(last)
+        }
     };
     if wish.scope == Scope::Zone && apex != *wish.target {
         let why = format!("it is no zone of its own, only a name in {}", plain(&apex));
@@ -184,45 +212,35 @@ fn look(walker: &Walker, wish: &Wish, walk: Walk, apex: Name) -> View {
 
 /// Asks the servers of the list alone.
 fn alone(walker: &Walker, wish: &Wish) -> View {
-    let ask = |address: &IpAddr| {
-        walker
-            .ask(
-                *address,
-                wish.target,
-                RecordType::SOA,
-                Purpose::Walk,
-                Transport::Udp,
-                &TRIES[..1],
-            )
-            .ok()
-    };
-    let mut replies = wish.servers.iter().filter_map(ask);
-    let apex = replies.find_map(|it| soa_owner(&it, wish.target));
-    let zone = apex.unwrap_or_else(|| wish.target.clone());
-    let mut seen = Seen::new(zone, wish);
+    let inside = wish.inside();
+    let mut servers = wish.servers.iter();
+    let apex = servers.find_map(|it| apex(walker, *it, &inside, &TRIES[..1]));
+    let mut seen = Seen::new(apex.unwrap_or(inside), wish);
     // They go by their addresses, for want of names.
     let places = wish.servers.iter().filter_map(|address| {
         let name = address.to_string().replace(':', "-");
-        Some((Name::from_ascii(name).ok()?, *address))
+        let name = Name::from_labels(name.split('.').map(str::as_bytes));
+        Some((name.ok()?, *address))
     });
     let places: Vec<(Name, IpAddr)> = places.collect();
     seen.probe(walker, wish, &places);
     View::Seen(Box::new(seen))
 }
 
-/// The zone that a name is in, by the server that answered last.
-fn apex(walker: &Walker, last: Option<&Step>, target: &Name) -> Option<Name> {
-    let reply = walker
-        .ask(
-            last?.address,
-            target,
-            RecordType::SOA,
-            Purpose::Walk,
-            Transport::Udp,
-            &TRIES,
-        )
-        .ok()?;
-    soa_owner(&reply, target)
+/// The zone that a name is in, by one of its servers.
+fn apex(walker: &Walker, address: IpAddr, name: &Name, tries: &[Duration]) -> Option<Name> {
+    let mut name = name.clone();
+    loop {
+        let kind = RecordType::SOA;
+        let asked = walker.ask(address, &name, kind, Purpose::Walk, Transport::Udp, tries);
+        let reply = asked.ok()?;
+        match soa_owner(&reply, &name) {
+            Some(apex) => return Some(apex),
+            // An alias hides the zone that it is in.
+            None if !reply.message.answers.is_empty() && !name.is_root() => name = name.base_name(),
+            None => return None,
+        }
+    }
 }
 
 fn soa_owner(reply: &Reply, target: &Name) -> Option<Name> {

@@ -2,7 +2,7 @@
 
 use crate::model::outcome::UNKNOWN;
 use crate::net::Fault;
-use crate::net::dns::query::{self, Purpose, Reply, TRIES, Transport};
+use crate::net::dns::query::{self, Edns, Purpose, Reply, TRIES, Transport};
 use crate::net::dns::read::{self, rcode};
 use crate::net::dns::secure::RrSet;
 use crate::net::dns::walk::Walker;
@@ -33,15 +33,8 @@ pub struct Site {
     pub expire: Option<u32>,
     /// Who answers behind a shared address (RFC 5001), printable.
     pub nsid: Option<String>,
+    /// `No` when it answers only without.
     pub edns: Edns,
-}
-
-/// Whether a server can EDNS.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Edns {
-    Yes,
-    /// It only answers without.
-    No,
 }
 
 /// A SOA record with its signatures.
@@ -101,8 +94,13 @@ pub struct Probe<'p> {
 const QUICK: Duration = Duration::from_millis(200);
 
 impl Probe<'_> {
-    /// Asks one address everything: TCP beside UDP, so that neither waits for the other.
+    /// Asks one address everything. The first answer says how it wants to be asked; then TCP goes beside UDP, so that
+    /// neither waits for the other.
     pub fn site(&self, address: IpAddr, names: Vec<Name>) -> Site {
+        let mut site = self.apex(address, names);
+        if site.soa.is_err() {
+            return site;
+        }
         thread::scope(|scope| {
             let tcp = scope.spawn(|| {
                 self.ask(
@@ -113,7 +111,7 @@ impl Probe<'_> {
                     Transport::Tcp,
                 )
             });
-            let mut site = self.over_udp(address, names);
+            self.over_udp(&mut site);
             let tcp = tcp.join().unwrap_or_else(|_| {
                 Err(Fault::Late(
                     "the thread that asked it ended early".to_owned(),
@@ -126,22 +124,21 @@ impl Probe<'_> {
                 Ok(_) => (),
                 Err(fault) => site.tcp = Err(trouble("tcp", &fault)),
             }
-            // Signed without the parent's word, or TCP is what does not work.
-            let soa = site.soa.as_ref();
-            let signed = soa.is_ok_and(|it| !it.set.signatures.is_empty());
-            let wanted = signed || (soa.is_ok() && self.over_tcp == RecordType::DNSKEY);
-            if site.keys.is_none() && wanted {
-                let asked = self.ask(
-                    address,
-                    self.zone,
-                    RecordType::DNSKEY,
-                    Purpose::Walk,
-                    Transport::Udp,
-                );
-                site.keys = asked.ok().and_then(|it| keys(&it, self.zone));
-            }
-            site
-        })
+        });
+        // Signed without the parent's word, or TCP is what does not work.
+        let soa = site.soa.as_ref();
+        let signed = soa.is_ok_and(|it| !it.set.signatures.is_empty());
+        if site.keys.is_none() && (signed || self.over_tcp == RecordType::DNSKEY) {
+            let asked = self.ask(
+                address,
+                self.zone,
+                RecordType::DNSKEY,
+                Purpose::Walk,
+                Transport::Udp,
+            );
+            site.keys = asked.ok().and_then(|it| keys(&it, self.zone));
+        }
+        site
     }
 
     fn ask(
@@ -155,7 +152,8 @@ impl Probe<'_> {
         self.walker.ask(address, name, kind, purpose, over, &TRIES)
     }
 
-    fn over_udp(&self, address: IpAddr, names: Vec<Name>) -> Site {
+    /// Whether it answers for the zone, and which version of it.
+    fn apex(&self, address: IpAddr, names: Vec<Name>) -> Site {
         let mut site = Site {
             names,
             address,
@@ -169,37 +167,13 @@ impl Probe<'_> {
             nsid: None,
             edns: Edns::Yes,
         };
-        let mut purpose = Purpose::Apex;
-        let mut asked = self.ask(address, self.zone, RecordType::SOA, purpose, Transport::Udp);
-        let chokes = match &asked {
-            Ok(reply) => matches!(reply.rcode(), ResponseCode::FormErr | ResponseCode::NotImp),
-            Err(fault) => matches!(
-                fault,
-                Fault::World {
-                    code: "no-answer",
-                    ..
-                }
-            ),
-        };
-        if chokes {
-            let once = [Duration::from_secs(1)];
-            let bare = self.walker.ask(
-                address,
-                self.zone,
-                RecordType::SOA,
-                Purpose::Plain,
-                Transport::Udp,
-                &once,
-            );
-            if bare
-                .as_ref()
-                .is_ok_and(|it| it.rcode() == ResponseCode::NoError)
-            {
-                purpose = Purpose::Plain;
-                site.edns = Edns::No;
-                asked = bare;
-            }
-        }
+        let asked = self.ask(
+            address,
+            self.zone,
+            RecordType::SOA,
+            Purpose::Apex,
+            Transport::Udp,
+        );
         let reply = match asked {
             Ok(reply) => reply,
             Err(fault) => {
@@ -208,6 +182,7 @@ impl Probe<'_> {
             }
         };
         site.took = reply.took;
+        site.edns = reply.edns;
         site.soa = soa(&reply, self.zone).map_err(|it| ("lame", it));
         if site.soa.is_err() {
             return site;
@@ -219,11 +194,13 @@ impl Probe<'_> {
             .option(query::NSID)
             .filter(|it| !it.is_empty())
             .map(|it| String::from_utf8_lossy(&it).into_owned());
-        let purpose = match purpose {
-            Purpose::Plain => Purpose::Plain,
-            _ => Purpose::Walk,
-        };
-        let ask = |name, kind| self.ask_again(address, name, kind, purpose, site.took);
+        site
+    }
+
+    /// What a server that answers for the zone says of its servers and of the name.
+    fn over_udp(&self, site: &mut Site) {
+        let (address, took) = (site.address, site.took);
+        let ask = |name, kind| self.ask_again(address, name, kind, took);
         let failed = |fault: Fault| match fault {
             Fault::Me(error) => Answer::Unable(format!("{error:#}")),
             fault => Answer::Fault(fault.to_string()),
@@ -232,7 +209,7 @@ impl Probe<'_> {
             Ok(ns) => site.ns = Some(read::ns_names(&ns.message.answers, self.zone)),
             Err(fault) => {
                 site.answers.insert(RecordType::NS, failed(fault));
-                return site;
+                return;
             }
         }
         for kind in self.kinds {
@@ -241,12 +218,11 @@ impl Probe<'_> {
                 // One silence costs its retries, not those of every question after it.
                 Err(fault) => {
                     site.answers.insert(*kind, failed(fault));
-                    return site;
+                    return;
                 }
             };
             site.answers.insert(*kind, answer);
         }
-        site
     }
 
     /// Asks a server that has answered before: it is known how quick it is, and when questions are lost on the way
@@ -256,18 +232,17 @@ impl Probe<'_> {
         address: IpAddr,
         name: &Name,
         kind: RecordType,
-        purpose: Purpose,
         took: Duration,
     ) -> Result<Reply, Fault> {
         let first = (took * 8).clamp(QUICK, TRIES[0]);
         let tries = [first, TRIES[1], TRIES[2]];
         let asked = self
             .walker
-            .ask(address, name, kind, purpose, Transport::Udp, &tries);
+            .ask(address, name, kind, Purpose::Walk, Transport::Udp, &tries);
         match asked {
             Err(Fault::World {
                 code: "no-answer", ..
-            }) => self.ask(address, name, kind, purpose, Transport::Tcp),
+            }) => self.ask(address, name, kind, Purpose::Walk, Transport::Tcp),
             other => other,
         }
     }

@@ -1,6 +1,6 @@
 //! What the site's resolvers say, compared with the truth of the zone's own servers.
 
-use super::expected::{Said, canonical};
+use super::expected::Said;
 use super::found::{Found, found, said};
 use super::keys::addresses;
 use super::observe::View;
@@ -11,6 +11,7 @@ use crate::model::outcome::{Code, code};
 use crate::model::quantity;
 use crate::model::state::State;
 use crate::net::Fault;
+use crate::net::dns::data::kind_shown;
 use crate::net::dns::read::{plain, rcode};
 use crate::net::dns::walk::Walker;
 use crate::net::dns::{self, Transport};
@@ -116,8 +117,9 @@ impl Dns {
             .find(|it| !matches!(it.1.rcode, ResponseCode::NoError | ResponseCode::NXDomain));
         if let Some((kind, answer)) = failed {
             let text = format!(
-                "the resolver {who} answers {} for {host} {kind}",
-                rcode(answer.rcode)
+                "the resolver {who} answers {} for {host} {}",
+                rcode(answer.rcode),
+                kind_shown(*kind)
             );
             return wrong("resolver-fails", State::Critical, text);
         }
@@ -229,11 +231,7 @@ fn hijacks(servers: &[SocketAddr], name: &Name, views: &[View], walker: &Walker)
         let answers = asked.into_iter().filter_map(|it| it.join().ok());
         let invented = answers.filter_map(|(server, answer)| {
             let answer = answer.ok()?;
-            let values: Vec<String> = answer
-                .records
-                .iter()
-                .map(|it| canonical(&it.value))
-                .collect();
+            let values: Vec<String> = answer.records.iter().map(|it| it.value.clone()).collect();
             (answer.rcode == ResponseCode::NoError && !values.is_empty()).then(|| {
                 let text = format!(
                     "the resolver {} says {} for {}, which does not exist",

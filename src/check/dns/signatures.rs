@@ -5,6 +5,7 @@ use super::observe::Seen;
 use super::probe::{Answer, Site};
 use crate::model::quantity;
 use crate::model::state::State;
+use crate::net::dns::data::kind_shown;
 use crate::net::dns::read::plain;
 use crate::net::dns::secure::{self, RrSet, Verdict};
 use hickory_proto::dnssec::rdata::{DNSKEY, DS};
@@ -64,7 +65,7 @@ pub fn judge(seen: &Seen, now: i64) -> Vec<Found> {
         let signed =
             std::iter::once((set, &trusted)).chain(sets(site).into_iter().map(|it| (it, &all)));
         for (set, by) in signed {
-            let what = format!("{} {}", plain(&set.owner), set.kind);
+            let what = format!("{} {}", plain(&set.owner), kind_shown(set.kind));
             match set.verdict(by, &seen.zone, now) {
                 Verdict::Good { .. } | Verdict::Unknown => (),
                 Verdict::Expired(ago) => {

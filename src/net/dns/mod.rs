@@ -1,5 +1,8 @@
 //! DNS without a cache in between: questions, the walk from the root, and DNSSEC signatures.
 
+pub mod data;
+mod message;
+pub mod name;
 pub mod query;
 pub mod read;
 pub mod roots;
@@ -7,47 +10,44 @@ pub mod secure;
 pub mod shared;
 pub mod walk;
 
-use crate::net::{Fault, literal};
+use crate::net::{Fault, left, literal};
 use anyhow::anyhow;
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::{Name, RData, RecordType};
-use query::{Purpose, Question, TRIES, Tally};
+use hickory_proto::rr::{DNSClass, Name, RData, Record as Wire, RecordType};
+use query::{Edns, Purpose, Question, Tally, patient};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+pub use name::read as name;
 pub use query::Transport;
 
 /// What a resolver answered.
 #[derive(Debug)]
 pub struct Answer {
     pub rcode: ResponseCode,
+    /// Those of the name, or of what it is an alias of.
     pub records: Vec<Record>,
+    /// Other names whose records of the same type it sent, which nobody asked for.
+    pub strays: BTreeSet<Name>,
+    /// How long the answer took.
+    pub took: Duration,
+    /// `No` when it answers only without.
+    pub edns: Edns,
 }
 
 /// A record of the answer section.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub kind: RecordType,
-    /// In presentation format, TXT strings joined.
+    /// In presentation format, as [`data::shown`].
     pub value: String,
     /// Seconds for which it may be kept.
     pub ttl: u32,
 }
 
-/// A name as DNS knows it, whole, in lower case.
-///
-/// # Errors
-/// When it is no domain name.
-pub fn name(text: &str) -> Result<Name, String> {
-    let mut name = Name::from_utf8(text)
-        .map_err(|_| format!("\"{text}\" is not a domain name"))?
-        .to_lowercase();
-    name.set_fqdn(true);
-    Ok(name)
-}
-
-/// Asks a server that recurses for us.
+/// Asks a server that recurses for us, until the deadline.
 ///
 /// # Errors
 /// When no answer comes, or only ones that are not to this question.
@@ -63,28 +63,44 @@ pub fn ask(
         name,
         kind,
         purpose: Purpose::Resolve,
+        edns: Edns::Yes,
     };
-    let reply = question.ask(transport, &TRIES, deadline, &Tally::default())?;
-    let records = reply.message.answers.iter().map(|it| Record {
+    let tries = patient(left(deadline));
+    let reply = question.ask(transport, &tries, deadline, &Tally::default())?;
+    let mut answers = reply.message.answers.clone();
+    answers.retain(|it| it.dns_class == DNSClass::IN);
+    let own = chain(name, kind, &answers);
+    let (own, others): (Vec<Wire>, Vec<Wire>) =
+        answers.into_iter().partition(|it| own.contains(&it.name));
+    let records = own.iter().map(|it| Record {
         kind: it.record_type(),
-        value: presentation(&it.data),
+        value: data::shown(&it.data),
         ttl: it.ttl,
     });
+    let strays = others.iter().filter(|it| it.record_type() == kind);
     Ok(Answer {
         rcode: reply.rcode(),
         records: records.collect(),
+        strays: strays.map(|it| it.name.to_lowercase()).collect(),
+        took: reply.took,
+        edns: reply.edns,
     })
 }
 
-/// A record's data as in a zone file, TXT strings joined.
-pub fn presentation(data: &RData) -> String {
-    match data {
-        RData::TXT(text) => {
-            let strings = text.txt_data.iter().map(|it| String::from_utf8_lossy(it));
-            strings.collect::<Vec<_>>().concat()
+/// A name and what it is an alias of, one after the other (RFC 1034, section 3.6.2).
+fn chain(name: &Name, kind: RecordType, answers: &[Wire]) -> Vec<Name> {
+    let mut chain = vec![name.clone()];
+    while kind != RecordType::CNAME && chain.len() <= answers.len() {
+        let alias = answers.iter().find_map(|it| match &it.data {
+            RData::CNAME(to) if chain.last() == Some(&it.name) => Some(to.0.clone()),
+            _ => None,
+        });
+        match alias {
+            Some(next) => chain.push(next),
+            None => break,
         }
-        other => other.to_string(),
     }
+    chain
 }
 
 /// The servers of /etc/resolv.conf, or the local one where it names none (resolv.conf(5)).

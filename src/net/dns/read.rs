@@ -6,6 +6,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+pub use super::name::plain;
+
 /// What a server of a cut can say of a name.
 pub enum Said {
     Referral(Cut),
@@ -20,10 +22,11 @@ pub enum Said {
 /// # Errors
 /// What this server does instead.
 pub fn read(message: &Message, cut: &Cut, target: &Name) -> Result<Said, String> {
-    let soa = message
-        .authorities
-        .iter()
-        .find(|it| it.record_type() == RecordType::SOA);
+    // Of an alias to another zone of the same servers, it may be the other one's.
+    let soa = message.authorities.iter().find(|it| {
+        let is_soa = it.record_type() == RecordType::SOA;
+        is_soa && it.name.zone_of(target) && cut.name.zone_of(&it.name)
+    });
     let apex = soa.map(|it| it.name.to_lowercase());
     let authoritative = message.metadata.authoritative;
     // An alias to what does not exist is there itself.
@@ -115,15 +118,49 @@ pub fn rcode(code: ResponseCode) -> String {
         ResponseCode::NotImp => "NOTIMP".to_owned(),
         ResponseCode::Refused => "REFUSED".to_owned(),
         ResponseCode::NotAuth => "NOTAUTH".to_owned(),
+        ResponseCode::BADVERS | ResponseCode::BADSIG => "BADVERS".to_owned(),
         other => format!("RCODE {}", u16::from(other)),
     }
 }
 
-/// A name without its last dot, except the root's.
-pub fn plain(name: &Name) -> String {
-    let text = name.to_ascii();
-    match text.strip_suffix('.') {
-        Some("") | None => text,
-        Some(name) => name.to_owned(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::OpCode;
+    use hickory_proto::rr::rdata::{A, SOA};
+
+    fn name(text: &str) -> Name {
+        super::super::name(text).expect("a name")
+    }
+
+    /// What an authoritative answer for www.example.jp comes to, with a SOA record of this owner beside it.
+    fn apex(owner: &str) -> Option<Name> {
+        let mut message = Message::response(1, OpCode::Query);
+        message.metadata.authoritative = true;
+        let target = name("www.example.jp");
+        let address = RData::A(A::new(192, 0, 2, 1));
+        let soa = RData::SOA(SOA::new(name("ns.x"), name("r.x"), 1, 2, 3, 4, 5));
+        message.answers = vec![Record::from_rdata(target.clone(), 60, address)];
+        message.authorities = vec![Record::from_rdata(name(owner), 60, soa)];
+        let cut = Cut {
+            name: name("example.jp"),
+            servers: Vec::new(),
+        };
+        match read(&message, &cut, &target) {
+            Ok(Said::Exists(records, apex)) => {
+                assert_eq!(records.len(), 1);
+                apex
+            }
+            _ => panic!("{owner}: no answer"),
+        }
+    }
+
+    #[test]
+    fn a_soa_record_beside_an_answer_names_the_zone_only_where_it_can_be() {
+        assert_eq!(apex("example.jp"), Some(name("example.jp")));
+        assert_eq!(apex("www.example.jp"), Some(name("www.example.jp")));
+        // Of the zone that an alias leads to, and of one above.
+        assert_eq!(apex("example.net"), None);
+        assert_eq!(apex("jp"), None);
     }
 }

@@ -4,8 +4,8 @@ use super::secure::RrSet;
 use super::walk::{Cut, Place, Step};
 use crate::net::left;
 use hickory_proto::rr::Name;
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ pub struct Shared {
     pub sets: Once<Option<RrSet>>,
     pub cuts: Mutex<HashMap<(String, Name), Cut>>,
     pub gates: Gates,
+    /// Servers that answer only without EDNS.
+    pub bare: Mutex<HashSet<SocketAddr>>,
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

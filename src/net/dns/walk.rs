@@ -3,7 +3,7 @@
 //! What the root says of a top-level domain, and where name servers of other zones are, is asked once in a run and
 //! shared by all its checks. What a parent says of the zone itself is asked anew by each check.
 
-use super::query::{Purpose, Question, Reply, TRIES, Tally, Transport};
+use super::query::{Edns, Purpose, Question, Reply, TRIES, Tally, Transport};
 use super::read::{self, Said, addresses_of, plain};
 use super::secure::{self, RrSet, Verdict};
 use super::shared::{Shared, lock};
@@ -227,14 +227,23 @@ impl<'w> Walker<'w> {
         transport: Transport,
         tries: &[Duration],
     ) -> Result<Reply, Fault> {
+        let server = SocketAddr::new(address, self.port);
         let question = Question {
-            server: SocketAddr::new(address, self.port),
+            server,
             name,
             kind,
             purpose,
+            edns: match lock(&self.shared.bare).contains(&server) {
+                true => Edns::No,
+                false => Edns::Yes,
+            },
         };
         let _pass = self.shared.gates.enter(address);
-        question.ask(transport, tries, self.deadline, &self.tally)
+        let reply = question.ask(transport, tries, self.deadline, &self.tally)?;
+        if reply.edns == Edns::No {
+            lock(&self.shared.bare).insert(server);
+        }
+        Ok(reply)
     }
 
     /// The cut below the beginning that a name is in, asked once in a run.
