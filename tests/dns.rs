@@ -524,6 +524,9 @@ fn both(
             let mut question = vec![0; u16::from_be_bytes(length).into()];
             let _ = stream.read_exact(&mut question);
             let answer = over_tcp(&question);
+            if answer.is_empty() {
+                return;
+            }
             let length = (answer.len() as u16).to_be_bytes();
             let _ = stream.write_all(&[&length, &answer[..]].concat());
         }
@@ -558,14 +561,16 @@ fn an_answer_that_was_cut_comes_over_tcp_wherever_it_ends() {
 fn a_resolver_without_edns_is_asked_so_over_tcp_too() {
     let at = both(
         |it| Some(replied(it, [2, 0x80], [0, 0, 0], &[])),
-        |it| match has_edns(it) {
-            true => replied(it, [0, 1], [0, 0, 0], &[]),
-            false => replied(it, [0, 0x80], [1, 0, 0], &address(1)),
+        |it| match (has_edns(it), it[13]) {
+            (true, b'a') => replied(it, [0, 1], [0, 0, 0], &[]),
+            // The connection ends.
+            (true, _) => Vec::new(),
+            (false, _) => replied(it, [0, 0x80], [1, 0, 0], &address(1)),
         },
     );
-    for more in [&["timeout=5s"][..], &["tcp=true"]] {
-        let via = format!("via={at}");
-        let said = koshu(&[&["dns", "a.example", &via, "record=A"], more].concat());
+    for (name, more) in [("a", &[][..]), ("a", &["tcp=true"]), ("b", &["tcp=true"])] {
+        let (name, via) = (format!("{name}.example"), format!("via={at}"));
+        let said = koshu(&[&["dns", &name, &via, "record=A"], more].concat());
         said.is("OK");
         said.has("answers only without EDNS");
     }
@@ -652,6 +657,34 @@ fn a_slow_resolver_is_waited_for_and_its_time_is_its_own() {
             said.out
         );
     }
+}
+
+#[test]
+fn a_slow_server_of_a_zone_is_waited_for_too() {
+    let soa = b"\xc0\x0c\0\x06\0\x01\0\0\0\x3c\0\x1a\x01a\0\x01b\0\0\0\0\x01\0\0\0\x02\0\0\0\x01\0\0\0\x09\0\0\0\x01";
+    let ns = b"\xc0\x0c\0\x02\0\x01\0\0\0\x3c\0\x03\x01n\0";
+    let at = server::slow_datagrams(Duration::from_millis(1000), move |it| {
+        let end = 12 + it[12..].iter().position(|it| *it == 0)?;
+        Some(match it[end + 2] {
+            1 => replied(it, [4, 0], [1, 0, 0], &address(1)),
+            2 => replied(it, [4, 0], [1, 0, 0], ns),
+            6 => replied(it, [4, 0], [1, 0, 0], soa),
+            _ => replied(it, [4, 0], [0, 0, 0], &[]),
+        })
+    });
+    let said = koshu(&[
+        "dns",
+        "example",
+        "servers=127.0.0.1",
+        &format!("port={}", at.port()),
+        "timeout=5s",
+        "grade={tcp='ok'}",
+    ]);
+    assert!(
+        said.is("OK").starts_with("example is 192.0.2.1, at 1 of 1"),
+        "{}",
+        said.out
+    );
 }
 
 #[test]

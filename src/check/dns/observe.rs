@@ -214,7 +214,21 @@ fn look(walker: &Walker, wish: &Wish, walk: Walk, apex: Name) -> View {
 fn alone(walker: &Walker, wish: &Wish) -> View {
     let inside = wish.inside();
     let mut servers = wish.servers.iter();
-    let apex = servers.find_map(|it| apex(walker, *it, &inside, &TRIES[..1]));
+    let quick = servers.find_map(|it| apex(walker, *it, &inside, &TRIES[..1]));
+    // Where none is quick, all are waited for.
+    let apex = quick.or_else(|| {
+        thread::scope(|scope| {
+            let ask = |it: &IpAddr| {
+                let (address, inside) = (*it, &inside);
+                scope.spawn(move || apex(walker, address, inside, &TRIES))
+            };
+            let asked: Vec<_> = wish.servers.iter().map(ask).collect();
+            asked
+                .into_iter()
+                .filter_map(|it| it.join().ok())
+                .find_map(|it| it)
+        })
+    });
     let mut seen = Seen::new(apex.unwrap_or(inside), wish);
     // They go by their addresses, for want of names.
     let places = wish.servers.iter().filter_map(|address| {

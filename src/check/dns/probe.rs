@@ -93,6 +93,9 @@ pub struct Probe<'p> {
 /// The least time that an answer may take before the question is asked again.
 const QUICK: Duration = Duration::from_millis(200);
 
+/// A server that takes longer is asked several things at once.
+const SLOW: Duration = Duration::from_millis(500);
+
 impl Probe<'_> {
     /// Asks one address everything. The first answer says how it wants to be asked; then TCP goes beside UDP, so that
     /// neither waits for the other.
@@ -200,28 +203,53 @@ impl Probe<'_> {
     /// What a server that answers for the zone says of its servers and of the name.
     fn over_udp(&self, site: &mut Site) {
         let (address, took) = (site.address, site.took);
-        let ask = |name, kind| self.ask_again(address, name, kind, took);
+        let ask = move |name, kind| self.ask_again(address, name, kind, took);
         let failed = |fault: Fault| match fault {
             Fault::Me(error) => Answer::Unable(format!("{error:#}")),
             fault => Answer::Fault(fault.to_string()),
         };
-        match ask(self.zone, RecordType::NS) {
-            Ok(ns) => site.ns = Some(read::ns_names(&ns.message.answers, self.zone)),
-            Err(fault) => {
-                site.answers.insert(RecordType::NS, failed(fault));
-                return;
+        let questions = std::iter::once((self.zone, RecordType::NS))
+            .chain(self.kinds.iter().map(|kind| (self.target, *kind)));
+        let replies: Vec<(RecordType, Result<Reply, Fault>)> = match took > SLOW {
+            // One after the other, a slow server would not come to an end in time.
+            true => thread::scope(|scope| {
+                let asked: Vec<_> = questions
+                    .map(|(name, kind)| (kind, scope.spawn(move || ask(name, kind))))
+                    .collect();
+                let joined = asked.into_iter().filter_map(|(kind, it)| {
+                    let reply = it.join().ok()?;
+                    Some((kind, reply))
+                });
+                joined.collect()
+            }),
+            false => {
+                let mut replies = Vec::new();
+                for (name, kind) in questions {
+                    let reply = ask(name, kind);
+                    let is_silent = reply.is_err();
+                    replies.push((kind, reply));
+                    // One silence costs its retries, not those of every question after it.
+                    if is_silent {
+                        break;
+                    }
+                }
+                replies
             }
-        }
-        for kind in self.kinds {
-            let answer = match ask(self.target, *kind) {
-                Ok(reply) => answer(&reply, self.target, *kind),
-                // One silence costs its retries, not those of every question after it.
+        };
+        for (index, (kind, reply)) in replies.into_iter().enumerate() {
+            match reply {
+                Ok(reply) if index == 0 => {
+                    site.ns = Some(read::ns_names(&reply.message.answers, self.zone));
+                }
+                Ok(reply) => {
+                    let answer = answer(&reply, self.target, kind);
+                    site.answers.insert(kind, answer);
+                }
                 Err(fault) => {
-                    site.answers.insert(*kind, failed(fault));
+                    site.answers.insert(kind, failed(fault));
                     return;
                 }
-            };
-            site.answers.insert(*kind, answer);
+            }
         }
     }
 

@@ -110,3 +110,73 @@ fn record(decoder: &mut BinDecoder) -> Option<Result<Record, RecordType>> {
     };
     Some(Ok(record))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::rr::rdata::svcb::{SVCB, SvcParamKey, SvcParamValue};
+    use hickory_proto::rr::rdata::{A, CAA, CNAME, HTTPS, MX, SOA, TXT};
+
+    /// A reply that has something of everything.
+    fn reply() -> Vec<u8> {
+        let name = |text: &str| super::super::name(text).expect("a name");
+        let www = name("www.example.jp");
+        let mut message = Message::response(7, hickory_proto::op::OpCode::Query);
+        message.add_query(Query::query(www.clone(), RecordType::A));
+        let svcb = SVCB::new(
+            1,
+            name("."),
+            vec![(SvcParamKey::Port, SvcParamValue::Port(8443))],
+        );
+        for data in [
+            RData::A(A::new(192, 0, 2, 1)),
+            RData::CNAME(CNAME(name("alias.example.jp"))),
+            RData::MX(MX::new(10, name("mx.example.jp"))),
+            RData::TXT(TXT::new(vec!["a".to_owned(), "b".to_owned()])),
+            RData::HTTPS(HTTPS(svcb)),
+            RData::CAA(CAA::new_issue(false, None, Vec::new())),
+        ] {
+            message
+                .answers
+                .push(Record::from_rdata(www.clone(), 60, data));
+        }
+        let soa = SOA::new(name("ns.x"), name("r.x"), 1, 2, 3, 4, 5);
+        message.authorities = vec![Record::from_rdata(www, 60, RData::SOA(soa))];
+        message.set_edns(Edns::new());
+        message.to_vec().expect("a message")
+    }
+
+    #[test]
+    fn a_sound_reply_is_read_whole() {
+        let Some(Heard::Reply(message)) = read(&reply()) else {
+            panic!("no reply");
+        };
+        let expected = Message::from_vec(&reply()).expect("a message");
+        assert_eq!(*message, expected);
+    }
+
+    #[test]
+    fn no_bytes_do_any_harm() {
+        let sound = reply();
+        let mut seed: u64 = 0x2545_f491_4f6c_dd1d;
+        let mut random = |most: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed as usize % most
+        };
+        for _ in 0..20_000 {
+            let mut bytes = sound.clone();
+            for _ in 0..=random(4) {
+                let at = random(bytes.len());
+                bytes[at] = random(256) as u8;
+            }
+            bytes.truncate(bytes.len() - random(3) * random(40));
+            if let Some(Heard::Reply(message)) = read(&bytes) {
+                for record in message.answers.iter().chain(&message.authorities) {
+                    data::shown(&record.data);
+                }
+            }
+        }
+    }
+}

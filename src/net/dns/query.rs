@@ -375,11 +375,16 @@ impl Question<'_> {
         }
     }
 
-    /// Asks over TCP, and once more without EDNS where it is not understood.
+    /// Asks over TCP, and once more without EDNS where that is not understood.
     fn over_tcp(&self, until: Instant, tally: &Tally) -> Result<Reply, Fault> {
-        let reply = self.over_one_connection(until, tally)?;
-        if self.edns == Edns::No || !reply.chokes() {
-            return Ok(reply);
+        let first = self.over_one_connection(until, tally);
+        let chokes = match &first {
+            Ok(reply) => reply.chokes(),
+            Err(Fault::World { code, .. }) => matches!(*code, "closed" | "reset" | "malformed"),
+            Err(_) => false,
+        };
+        if self.edns == Edns::No || !chokes {
+            return first;
         }
         let plain = Question {
             edns: Edns::No,
@@ -387,7 +392,7 @@ impl Question<'_> {
         };
         match plain.over_one_connection(until, tally) {
             Ok(bare) if !bare.chokes() => Ok(bare),
-            _ => Ok(reply),
+            _ => first,
         }
     }
 
