@@ -211,6 +211,7 @@ time.sleep(600)",
     });
     let said = own.koshu(&["ntp", "clock.test", "timeout=6s", "offset=200ms,1s"]);
     assert!(said.is("OK").contains("127.0.0.1:123"), "{}", said.out);
+    said.has("[fd53::1]:123: no answer in time");
     let (name_server, address) = (Duration::from_secs(1), Duration::from_secs(2));
     assert!(said.took >= name_server + address, "{:?}", said.took);
 }

@@ -281,6 +281,28 @@ fn resolvers_are_compared_with_the_truth() {
         said.out
     );
     said.has("127.0.0.63 has old data for at most 5 min");
+    // Asked as resolvers, without a walk.
+    let via = |name: &str, servers: &str| {
+        world
+            .own
+            .koshu(&["dns", name, &format!("via={servers}"), "record=A"])
+    };
+    let said = via("www.good.lab", "['127.0.0.70', '127.0.0.71', '127.0.0.69']");
+    assert!(
+        said.is("OK").ends_with(", 3 of 3 servers agree"),
+        "{}",
+        said.out
+    );
+    let said = via(
+        "www.split.lab",
+        "['127.0.0.61', '127.0.0.62', '127.0.0.63']",
+    );
+    let line = said.is("WARNING");
+    assert!(
+        line.starts_with("127.0.0.63 says www.split.lab is ")
+            && line.ends_with("; 2 of 3 servers agree"),
+        "{line}"
+    );
 }
 
 #[test]

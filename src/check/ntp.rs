@@ -148,6 +148,14 @@ impl Answer {
     }
 }
 
+/// What came of asking a host.
+struct Seen {
+    address: SocketAddr,
+    said: Said,
+    /// What is wrong with the addresses that were asked before.
+    passed_over: Vec<String>,
+}
+
 /// RFC 5905 section 7.3.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     const SERVER: u8 = 4;
@@ -211,14 +219,22 @@ impl Sample {
 
 impl Check for Ntp {
     fn run(&self, cx: &Context) -> anyhow::Result<Outcome> {
-        match self.observe(cx) {
-            Ok((who, Said::Time(sample))) => Ok(self.judge(&who, &sample)),
-            Ok((who, Said::Kiss(code))) => {
+        let seen = match self.observe(cx) {
+            Ok(seen) => seen,
+            Err(fault) => return fault.outcome(),
+        };
+        let who = seen.address.to_string();
+        let mut outcome = match seen.said {
+            Said::Time(sample) => self.judge(&who, &sample),
+            Said::Kiss(code) => {
                 let line = format!("{who} refuses to tell the time ({code})");
-                Ok(Outcome::of("kiss", State::Critical, &line))
+                Outcome::of("kiss", State::Critical, &line)
             }
-            Err(fault) => fault.outcome(),
+        };
+        for line in seen.passed_over {
+            outcome.detail(&line);
         }
+        Ok(outcome)
     }
 
     fn flaws(&self) -> Vec<Flaw> {
@@ -229,18 +245,35 @@ impl Check for Ntp {
 
 impl Ntp {
     /// What the first address says that tells the time, or the first that refuses to.
-    fn observe(&self, cx: &Context) -> Result<(String, Said), Fault> {
+    fn observe(&self, cx: &Context) -> Result<Seen, Fault> {
         let (host, port) = net::split_port(&self.host);
         let port = port.or(self.port).unwrap_or(PORT);
         let addresses = net::resolve(host, port, self.family, cx.deadline)?;
-        let (mut kiss, mut last) = (None, None);
+        let (mut kiss, mut last, mut passed_over) = (None, None, Vec::new());
         for (index, address) in addresses.iter().enumerate() {
             // What is left is shared among the addresses that are left.
             let share = net::left(cx.deadline) / (addresses.len() - index) as u32;
-            match self.ask(*address, Instant::now() + share, cx.run.env.clock) {
-                Ok(Said::Time(sample)) => return Ok((address.to_string(), Said::Time(sample))),
-                Ok(said) => kiss = kiss.or(Some((address.to_string(), said))),
-                Err(fault) => last = Some(fault),
+            let said = self.ask(*address, Instant::now() + share, cx.run.env.clock);
+            let seen = said.map(|said| Seen {
+                address: *address,
+                said,
+                passed_over: Vec::new(),
+            });
+            match seen {
+                Ok(seen) if matches!(seen.said, Said::Time(_)) => {
+                    return Ok(Seen {
+                        passed_over,
+                        ..seen
+                    });
+                }
+                Ok(seen) => {
+                    passed_over.push(format!("{address} refuses to tell the time"));
+                    kiss = kiss.or(Some(seen));
+                }
+                Err(fault) => {
+                    passed_over.push(fault.to_string());
+                    last = Some(fault);
+                }
             }
         }
         match (kiss, last) {

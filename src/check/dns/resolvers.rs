@@ -12,6 +12,7 @@ use crate::model::quantity;
 use crate::model::state::State;
 use crate::net::Fault;
 use crate::net::dns::data::kind_shown;
+use crate::net::dns::query::Edns;
 use crate::net::dns::read::{plain, rcode};
 use crate::net::dns::walk::Walker;
 use crate::net::dns::{self, Transport};
@@ -122,6 +123,10 @@ impl Dns {
                 kind_shown(*kind)
             );
             return wrong("resolver-fails", State::Critical, text);
+        }
+        if answers.iter().any(|it| it.1.edns == Edns::No) {
+            let text = format!("the resolver {who} answers only without EDNS");
+            wrong("no-edns", State::Ok, text);
         }
         let said = via::together(answers);
         let Some((truth, ttl)) = truth else {
