@@ -558,6 +558,34 @@ fn an_answer_that_was_cut_comes_over_tcp_wherever_it_ends() {
 }
 
 #[test]
+fn what_is_not_answered_is_told_with_its_reason() {
+    // Cut, and nothing listens for connections.
+    let at = server::datagrams(|it| Some(replied(it, [2, 0x80], [0, 0, 0], &[])));
+    let said = koshu(&["dns", "a.example", &format!("via={at}"), "record=A"]);
+    assert!(
+        said.is("CRITICAL")
+            .ends_with("refuses connections, and its answer does not fit into a datagram"),
+        "{}",
+        said.out
+    );
+    // Questions for AAAA are dropped.
+    let at = server::datagrams(|it| {
+        let kind = it[12..]
+            .iter()
+            .position(|it| *it == 0)
+            .map(|end| it[12 + end + 2]);
+        (kind == Some(1)).then(|| replied(it, [0, 0x80], [1, 0, 0], &address(1)))
+    });
+    let said = koshu(&["dns", "a.example", &format!("via={at}"), "timeout=400ms"]);
+    assert!(
+        said.is("CRITICAL")
+            .contains("no answer in time, asked for a.example AAAA"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
 fn a_resolver_without_edns_is_asked_so_over_tcp_too() {
     let at = both(
         |it| Some(replied(it, [2, 0x80], [0, 0, 0], &[])),

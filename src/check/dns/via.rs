@@ -67,9 +67,22 @@ pub fn observe(
     let mut views = Vec::new();
     for server in servers {
         let rest = answers.split_off(kinds.len().min(answers.len()));
+        let mut said = std::mem::replace(&mut answers, rest);
+        // Who answers for one type and not for another is told by the other.
+        if said.iter().any(Result::is_ok) {
+            for (it, kind) in said.iter_mut().zip(kinds) {
+                if let Err(Fault::World { text, .. } | Fault::Late(text)) = it {
+                    text.push_str(&format!(
+                        ", asked for {} {}",
+                        plain(name),
+                        kind_shown(*kind)
+                    ));
+                }
+            }
+        }
         views.push(View {
             server: *server,
-            said: std::mem::replace(&mut answers, rest).into_iter().collect(),
+            said: said.into_iter().collect(),
         });
     }
     views

@@ -166,7 +166,11 @@ impl Question<'_> {
             edns: reply.edns,
             ..*self
         };
-        let whole = again.over_tcp(patience, tally)?;
+        let mut whole = again.over_tcp(patience, tally);
+        if let Err(Fault::World { text, .. } | Fault::Late(text)) = &mut whole {
+            text.push_str(", and its answer does not fit into a datagram");
+        }
+        let whole = whole?;
         Ok(Reply {
             took: reply.took + whole.took,
             ..whole
