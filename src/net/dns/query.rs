@@ -136,6 +136,23 @@ struct Sent {
     at: Instant,
 }
 
+/// The datagrams that may still be answered.
+#[derive(Default)]
+struct Open {
+    sent: Vec<Sent>,
+    /// Why one of them could not be sent, which matters only when none of the others is answered.
+    unable: Option<Fault>,
+}
+
+impl Open {
+    fn push(&mut self, sent: Result<Sent, Fault>) {
+        match sent {
+            Ok(sent) => self.sent.push(sent),
+            Err(fault) => self.unable = Some(fault),
+        }
+    }
+}
+
 impl Question<'_> {
     /// Asks; `tries` say how long each is waited for before the next is made, and late answers to earlier ones count.
     ///
@@ -258,7 +275,7 @@ impl Question<'_> {
             ..*self
         };
         let mut question = *self;
-        let mut sent: Vec<Sent> = Vec::new();
+        let mut open = Open::default();
         let (mut strangers, mut malformed) = (0, None);
         // What it says to a question with EDNS that it does not understand, and to one without.
         let (mut choked, mut bare): (Option<Reply>, Option<Reply>) = (None, None);
@@ -274,29 +291,34 @@ impl Question<'_> {
                     Some(reply) if doubts < DOUBTS && !is_late => {
                         doubts += 1;
                         next = now + (reply.took * 8).clamp(DOUBT, TRIES[0]);
-                        sent.push(question.send(tally)?);
+                        open.push(question.send(tally));
                     }
                     Some(_) => break,
                     None => match waits.next().filter(|_| !is_late) {
                         Some(wait) => {
                             next = now + *wait;
-                            let is_first = sent.is_empty();
+                            let is_first = open.sent.is_empty();
                             let refused = choked.is_some() || malformed.is_some();
                             if !refused {
-                                sent.push(question.send(tally)?);
+                                open.push(question.send(tally));
                             }
                             if self.edns == Edns::Yes && (refused || !is_first) {
-                                sent.push(plain.send(tally)?);
+                                open.push(plain.send(tally));
                             }
                         }
                         None => break,
                     },
                 }
             }
-            let Some((index, bytes)) = hear(&sent, next.min(deadline), &who)? else {
+            if open.sent.is_empty()
+                && let Some(fault) = open.unable.take()
+            {
+                return Err(fault);
+            }
+            let Some((index, bytes)) = hear(&open.sent, next.min(deadline), &who)? else {
                 continue;
             };
-            let (id, edns, at) = (sent[index].id, sent[index].edns, sent[index].at);
+            let Sent { id, edns, at, .. } = open.sent[index];
             let message = match self.reply(&bytes, id) {
                 None => {
                     strangers += 1;
@@ -305,7 +327,7 @@ impl Question<'_> {
                 Some(Err(why)) => {
                     // What is too large for the way may be cut by it; without EDNS answers are small.
                     if edns == Edns::Yes && malformed.is_none() && bare.is_none() {
-                        sent.push(plain.send(tally)?);
+                        open.push(plain.send(tally));
                     }
                     malformed = Some(why);
                     continue;
@@ -330,12 +352,12 @@ impl Question<'_> {
                 {
                     question.purpose = Purpose::Walk;
                     next = next.max(soon);
-                    sent.push(question.send(tally)?);
+                    open.push(question.send(tally));
                 }
                 Edns::Yes if reply.chokes() => {
                     if choked.is_none() && bare.is_none() {
                         next = next.max(soon);
-                        sent.push(plain.send(tally)?);
+                        open.push(plain.send(tally));
                     }
                     choked = Some(reply);
                     if bare.is_some() {
@@ -343,11 +365,11 @@ impl Question<'_> {
                     }
                 }
                 Edns::Yes => {
-                    lose(&sent, index, tally);
+                    lose(&open.sent, index, tally);
                     return Ok(reply);
                 }
                 Edns::No if self.edns == Edns::No || refused => {
-                    lose(&sent, index, tally);
+                    lose(&open.sent, index, tally);
                     // What it says to everything has nothing to do with EDNS.
                     return Ok(choked.filter(|_| reply.chokes()).unwrap_or(reply));
                 }
@@ -364,7 +386,10 @@ impl Question<'_> {
         if let Some(reply) = choked {
             return Ok(reply);
         }
-        tally.lost.fetch_add(sent.len(), Relaxed);
+        tally.lost.fetch_add(open.sent.len(), Relaxed);
+        if let Some(fault) = open.unable {
+            return Err(fault);
+        }
         if let Some(why) = malformed {
             return Err(Fault::world("malformed", format!("{who}: {why}")));
         }
