@@ -22,6 +22,7 @@ use crate::model::list::List;
 use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity::Unit;
 use crate::model::state::State;
+use crate::net::dns::query::unhurried;
 use crate::net::dns::walk::Walker;
 use crate::net::dns::{self, read, roots, walk};
 use crate::net::{self, Fault};
@@ -388,6 +389,7 @@ impl Dns {
             },
             port: self.port.unwrap_or(53),
             deadline: cx.deadline,
+            tries: unhurried(net::left(cx.deadline)),
             tally: Default::default(),
         };
         let now = net::trust::seconds(cx.now);

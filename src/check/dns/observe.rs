@@ -220,7 +220,7 @@ fn alone(walker: &Walker, wish: &Wish) -> View {
         thread::scope(|scope| {
             let ask = |it: &IpAddr| {
                 let (address, inside) = (*it, &inside);
-                scope.spawn(move || apex(walker, address, inside, &TRIES))
+                scope.spawn(move || apex(walker, address, inside, &walker.tries))
             };
             let asked: Vec<_> = wish.servers.iter().map(ask).collect();
             asked

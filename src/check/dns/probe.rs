@@ -152,7 +152,8 @@ impl Probe<'_> {
         purpose: Purpose,
         over: Transport,
     ) -> Result<Reply, Fault> {
-        self.walker.ask(address, name, kind, purpose, over, &TRIES)
+        let tries = &self.walker.tries;
+        self.walker.ask(address, name, kind, purpose, over, tries)
     }
 
     /// Whether it answers for the zone, and which version of it.
@@ -263,7 +264,8 @@ impl Probe<'_> {
         took: Duration,
     ) -> Result<Reply, Fault> {
         let first = (took * 8).clamp(QUICK, TRIES[0]);
-        let tries = [first, TRIES[1], TRIES[2]];
+        let [_, second, third] = self.walker.tries;
+        let tries = [first, second, third];
         let asked = self
             .walker
             .ask(address, name, kind, Purpose::Walk, Transport::Udp, &tries);

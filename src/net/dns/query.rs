@@ -94,6 +94,12 @@ pub const TRIES: [Duration; 3] = [
     Duration::from_millis(2000),
 ];
 
+/// The tries for a server that is what is looked at: as [`TRIES`], and the last one longer where there is more time
+/// than usual, because a list that gives it means it for slow servers.
+pub fn unhurried(time: Duration) -> [Duration; 3] {
+    [TRIES[0], TRIES[1], TRIES[2].max(time / 5)]
+}
+
 /// The tries for somebody who has no other server to ask: as [`TRIES`], quicker where the time is short, and then
 /// every four seconds until it is over.
 pub fn patient(time: Duration) -> Vec<Duration> {
@@ -169,7 +175,8 @@ impl Question<'_> {
             Purpose::Resolve => deadline,
             // Who does not answer over TCP in this time does not answer.
             Purpose::Walk | Purpose::Apex => {
-                deadline.min(Instant::now() + TRIES.iter().sum::<Duration>())
+                let usual: Duration = TRIES.iter().sum();
+                deadline.min(Instant::now() + usual.max(tries.iter().sum()))
             }
         };
         if transport == Transport::Tcp {
@@ -634,5 +641,8 @@ mod tests {
         assert_eq!(millis(8000), [800, 1200, 2000, 4000]);
         assert_eq!(millis(1000), [100, 150, 250, 500]);
         assert_eq!(millis(15000), [800, 1200, 2000, 4000, 4000, 3000]);
+        assert_eq!(unhurried(Duration::from_secs(8)), TRIES);
+        let sum: Duration = unhurried(Duration::from_secs(20)).iter().sum();
+        assert_eq!(sum, Duration::from_secs(6));
     }
 }

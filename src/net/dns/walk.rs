@@ -3,7 +3,7 @@
 //! What the root says of a top-level domain, and where name servers of other zones are, is asked once in a run and
 //! shared by all its checks. What a parent says of the zone itself is asked anew by each check.
 
-use super::query::{Edns, Purpose, Question, Reply, TRIES, Tally, Transport};
+use super::query::{Edns, Purpose, Question, Reply, TRIES, Tally, Transport, unhurried};
 use super::read::{self, Said, addresses_of, plain};
 use super::secure::{self, RrSet, Verdict};
 use super::shared::{Shared, lock};
@@ -123,6 +123,8 @@ pub struct Walker<'w> {
     pub begin: Begin,
     pub port: u16,
     pub deadline: Instant,
+    /// For servers that are what is looked at.
+    pub tries: [Duration; 3],
     pub tally: Tally,
 }
 
@@ -136,6 +138,7 @@ impl<'w> Walker<'w> {
             begin: Begin::Root,
             port: 53,
             deadline,
+            tries: unhurried(left(deadline)),
             tally: Tally::default(),
         }
     }
@@ -364,7 +367,7 @@ impl<'w> Walker<'w> {
             }
         }
         let again = |(server, address): &(Name, IpAddr)| {
-            self.listen(cut, (server, *address), target, kind, &TRIES[1..])
+            self.listen(cut, (server, *address), target, kind, &self.tries[1..])
         };
         // Where several are silent, the others are asked all at once.
         let answers: Vec<_> = std::thread::scope(|scope| {
