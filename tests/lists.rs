@@ -91,3 +91,86 @@ fn hidden_files_are_no_lists() {
         .has("b.toml: cannot be read")
         .is("UNKNOWN");
 }
+
+/// A folder with these files, and what `list` or `run` says of it.
+fn folder(files: &[(&str, &str)]) -> (Lists, String) {
+    let lists = Lists::new("[[check]]\nname = 'a'\ntype = 'uptime'\n");
+    for (name, text) in files {
+        lists.add(name, text.as_bytes());
+    }
+    let folder = lists.path().display().to_string();
+    (lists, folder)
+}
+
+#[test]
+fn a_file_of_defaults_serves_all_files_of_its_folder() {
+    let (lists, folder) = folder(&[
+        (
+            "zz-defaults.toml",
+            "# for all\n[defaults]\ntags = ['common']\ntimeout = '3s'\ngrade = { unknown = 'warning' }\n",
+        ),
+        (
+            "b.toml",
+            "[defaults]\ntags = ['own']\n[[check]]\nname = 'b'\ntype = 'uptime'\n[[check]]\nname = 'c'\ntype = 'uptime'\ntags = ['mine']\n",
+        ),
+    ]);
+    let listed = koshu(&["list", "-c", &folder]).out;
+    let row = |name: &str| {
+        let row = listed.lines().find(|it| it.starts_with(name));
+        let words = row.unwrap_or_default().split_whitespace();
+        words.map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("a "), "a uptime 3 s common", "{listed}");
+    assert_eq!(row("b "), "b uptime 3 s own", "{listed}");
+    assert_eq!(row("c "), "c uptime 3 s mine", "{listed}");
+    koshu(&["validate", "-c", &folder]).has("3 checks");
+    // Files that are named one by one are of the same folder, too.
+    let named = |name: &str| lists.path().join(name).display().to_string();
+    let twisted = format!(
+        "{folder}/../{}/zz-defaults.toml",
+        lists.path().file_name().expect("a name").display()
+    );
+    koshu(&["list", "-c", &named("b.toml"), "-c", &twisted]).has("b     uptime    3 s      own");
+    // Alone it checks nothing.
+    koshu(&["run", "-c", &named("zz-defaults.toml")])
+        .has("no [[check]]")
+        .is("UNKNOWN");
+}
+
+#[test]
+fn defaults_that_serve_nothing_are_refused() {
+    for (name, text, says) in [
+        (
+            "d2.toml",
+            "[defaults]\nlate = 'warning'\n",
+            "d2.toml:1:2: the files of this folder have their defaults from ",
+        ),
+        ("e.toml", "# to be written\n", "e.toml: holds nothing"),
+        ("e.toml", "", "e.toml: holds nothing"),
+        ("e.toml", "[defaults]\n", "e.toml: holds nothing"),
+        (
+            "e.toml",
+            "[defaults]\nlate = 'warning'\n[[window]]\nname = 'w'\nwhen = 'Sun 02:00-04:00'\n",
+            "e.toml:1:2: these are for the checks of this file, and it has none",
+        ),
+        (
+            "e.toml",
+            "[defaults]\ntimeuot = '1s'\n",
+            "did you mean `timeout`?",
+        ),
+    ] {
+        let (_lists, folder) = folder(&[
+            (
+                "d1.toml",
+                if name == "d2.toml" {
+                    "[defaults]\ntimeout = '3s'\n"
+                } else {
+                    "[[check]]\nname = 'd'\ntype = 'uptime'\n"
+                },
+            ),
+            (name, text),
+        ]);
+        koshu(&["run", "-c", &folder]).has(says).is("UNKNOWN");
+        assert_eq!(koshu(&["validate", "-c", &folder]).code, 3);
+    }
+}

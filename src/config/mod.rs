@@ -61,6 +61,38 @@ pub struct Common {
     pub runbook: Option<String>,
 }
 
+impl Common {
+    /// These keys, and where they say nothing, those.
+    fn or(self, those: Common) -> Common {
+        let grade = match (self.grade, those.grade) {
+            (Some(these), Some(mut those)) => {
+                those.extend(these);
+                Some(those)
+            }
+            (these, those) => these.or(those),
+        };
+        Common {
+            name: self.name.or(those.name),
+            label: self.label.or(those.label),
+            kind: self.kind.or(those.kind),
+            timeout: self.timeout.or(those.timeout),
+            late: self.late.or(those.late),
+            tags: self.tags.or(those.tags),
+            hosts: self.hosts.or(those.hosts),
+            retry: self.retry.or(those.retry),
+            grade,
+            needs: self.needs.or(those.needs),
+            confirm: self.confirm.or(those.confirm),
+            every: self.every.or(those.every),
+            full_in: self.full_in.or(those.full_in),
+            at_most: self.at_most.or(those.at_most),
+            owner: self.owner.or(those.owner),
+            action: self.action.or(those.action),
+            runbook: self.runbook.or(those.runbook),
+        }
+    }
+}
+
 /// How often to look again, and how long to wait before each look.
 #[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -341,9 +373,7 @@ pub fn parse(sources: &[Source]) -> Result<Plan, Mistakes> {
 /// All mistakes that could be found together.
 pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
     let mut reader = Reader::default();
-    for source in sources {
-        reader.file(source);
-    }
+    reader.files(sources);
     reader.tie();
     if reader.mistakes.is_empty() && reader.plan.jobs.is_empty() {
         let name = sources.first().map_or("the list", |it| it.name.as_str());

@@ -14,6 +14,8 @@ use crate::plan::{self, Job, Plan, Retry};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -33,6 +35,8 @@ pub struct Reader<'l> {
     pub secrets: Vec<Written<'l>>,
     /// What is not done as root, with its list, its name and why.
     pub refused: Vec<String>,
+    /// The defaults of all files of a folder, and the file that has them.
+    folders: HashMap<PathBuf, (&'l Source, Common)>,
     /// Where each name was first used.
     names: HashMap<String, Place<'l>>,
     labels: HashMap<String, Place<'l>>,
@@ -48,23 +52,102 @@ pub type Written<'l> = (&'l Source, String, usize);
 /// A place in a list; its line is only counted when somebody asks, which would be slow for every check.
 type Place<'l> = (&'l Source, std::ops::Range<usize>);
 
+/// The names of the tables and keys of a file, and what they hold.
+fn words<'t>(root: &'t DeTable) -> Vec<(&'t str, &'t DeValue<'t>)> {
+    let words = root.iter();
+    words
+        .map(|(key, value)| (key.get_ref().as_ref(), value.get_ref()))
+        .collect()
+}
+
+/// Whether a file has neither a table nor a key, or only one without anything in it.
+fn holds_nothing(root: &DeTable) -> bool {
+    words(root).iter().all(|(_, value)| match value {
+        DeValue::Table(table) => table.is_empty(),
+        DeValue::Array(items) => items.is_empty(),
+        _ => false,
+    })
+}
+
+/// The folder in which a file is, whichever way it was named.
+fn folder(source: &Source) -> PathBuf {
+    let folder = match source.base.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => &source.base,
+    };
+    fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned())
+}
+
 impl<'l> Reader<'l> {
-    /// Reads a whole file.
-    pub fn file(&mut self, source: &'l Source) {
-        let (root, errors) = DeTable::parse_recoverable(&source.text);
-        let root = root.into_inner();
-        if !errors.is_empty() {
-            let syntax = errors
-                .iter()
-                .map(|it| Mistake::at(source, it.span().unwrap_or(0..0), it.message()));
-            self.mistakes.extend(syntax);
-            return;
+    /// Reads whole files, those that serve the others of their folder first.
+    pub fn files(&mut self, sources: &'l [Source]) {
+        let mut lists = Vec::new();
+        for source in sources {
+            let (root, errors) = DeTable::parse_recoverable(&source.text);
+            let root = root.into_inner();
+            if !errors.is_empty() {
+                let syntax = errors
+                    .iter()
+                    .map(|it| Mistake::at(source, it.span().unwrap_or(0..0), it.message()));
+                self.mistakes.extend(syntax);
+                continue;
+            }
+            // Of a single file it is said that it has no check.
+            if sources.len() > 1 && holds_nothing(&root) {
+                let message = "holds nothing: write a [[check]], or remove it";
+                self.mistakes.push(Mistake::of(&source.name, message));
+            } else if let [("defaults", DeValue::Table(_))] = words(&root)[..] {
+                self.common(source, root);
+            } else {
+                lists.push((source, root));
+            }
         }
-        let mut defaults = Common::default();
+        for (source, root) in lists {
+            self.file(source, root);
+        }
+    }
+
+    /// Takes the defaults of all files of a folder from one that holds nothing else.
+    fn common(&mut self, source: &'l Source, root: DeTable<'l>) {
+        for (key, value) in root {
+            let folder = folder(source);
+            let place = key.span();
+            match self.folders.get(&folder).map(|it| it.0) {
+                // Named twice, it is the same file.
+                Some(first) if first.name == source.name => (),
+                Some(first) => {
+                    let message = format!(
+                        "the files of this folder have their defaults from {} already",
+                        first.name
+                    );
+                    let help = "put both into one file";
+                    self.mistakes
+                        .push(Mistake::at(source, place, &message).help(help));
+                }
+                None => {
+                    let defaults = self.defaults(source, value);
+                    self.folders.insert(folder, (source, defaults));
+                }
+            }
+        }
+    }
+
+    fn file(&mut self, source: &'l Source, root: DeTable<'l>) {
+        let common = self.folders.get(&folder(source)).map(|it| it.1.clone());
+        let mut defaults = common.unwrap_or_default();
+        let has_checks = root.contains_key("check");
         let mut lists = Vec::new();
         for (key, value) in root {
             match (key.get_ref().as_ref(), value.get_ref()) {
-                ("defaults", DeValue::Table(_)) => defaults = self.defaults(source, value),
+                ("defaults", DeValue::Table(_)) => {
+                    if !has_checks {
+                        let message = "these are for the checks of this file, and it has none";
+                        let help = "put [defaults] beside its checks, or alone into a file of its own, which serves all files of its folder";
+                        self.mistakes
+                            .push(Mistake::at(source, key.span(), message).help(help));
+                    }
+                    defaults = self.defaults(source, value).or(defaults);
+                }
                 ("check" | "group" | "to" | "window", DeValue::Array(_)) => {
                     lists.push((key.into_inner(), value));
                 }

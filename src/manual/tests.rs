@@ -149,7 +149,7 @@ fn list() -> String {
     section(
         "DESCRIPTION",
         &[
-            "A list is a TOML file. Each [[check]] table is one check; [defaults] holds common keys for all checks of its file, [[group]] judges several checks together, [[window]] holds states down for a time. Keys that nobody knows, values of the wrong kind, names used twice and lists that check nothing are refused with file, line and column.",
+            "A list is a TOML file. Each [[check]] table is one check; [defaults] holds common keys for all checks of its file, or in a file that holds nothing else, of its folder, [[group]] judges several checks together, [[window]] holds states down for a time. Keys that nobody knows, values of the wrong kind, names used twice and lists that check nothing are refused with file, line and column.",
         ],
     );
     section(
