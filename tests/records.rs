@@ -243,6 +243,51 @@ fn a_history_that_is_malformed_inside_is_set_aside_and_hides_no_outage() {
 }
 
 #[test]
+fn runs_beside_each_other_set_one_damaged_file_aside_and_no_other() {
+    if engine::find("sqlite3").is_none() {
+        return;
+    }
+    let list = list("confirm = 2");
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = || in_place(folder.path(), &["run", "-c", &list.file()]);
+    run().is("OK");
+    damage(&file_in(folder.path()));
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| run().is("OK").to_owned());
+        }
+    });
+    let kept = names_in(folder.path());
+    let kept: Vec<_> = kept.iter().filter(|it| it.contains("corrupt-")).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(sql(&file_in(folder.path()), "PRAGMA integrity_check"), "ok");
+}
+
+#[test]
+fn first_runs_beside_each_other_make_one_history() {
+    if engine::find("sqlite3").is_none() {
+        return;
+    }
+    let list = list("confirm = 2");
+    for _ in 0..3 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = || in_place(folder.path(), &["run", "-c", &list.file()]);
+        std::thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| run().is("OK").to_owned());
+            }
+        });
+        let runs = sql(&file_in(folder.path()), "SELECT count(*) FROM run");
+        assert_eq!(runs, "12");
+        assert!(
+            names_in(folder.path())
+                .iter()
+                .all(|it| !it.contains("corrupt"))
+        );
+    }
+}
+
+#[test]
 fn one_damaged_table_is_found_when_it_is_written() {
     if engine::find("sqlite3").is_none() {
         return;

@@ -12,6 +12,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 /// Where koshu keeps what belongs to the whole host.
@@ -19,6 +20,9 @@ pub const OWN: &str = "/var/lib/koshu";
 
 /// How long another run's transaction is waited for.
 const PATIENCE: Duration = Duration::from_millis(900);
+
+/// How long another run may take to make a new file.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// How many bytes of changes gather in the log before they are brought home.
 const LOG: u64 = 128 << 10;
@@ -144,35 +148,67 @@ fn look_at(home: &Home) -> anyhow::Result<Found> {
     })
 }
 
+/// Which file it is, whatever it is called: its device and its number there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Identity(u64, u64);
+
+impl Home {
+    fn identity(&self) -> Option<Identity> {
+        let about = fs::symlink_metadata(&self.path).ok()?;
+        about.is_file().then(|| Identity(about.dev(), about.ino()))
+    }
+}
+
+/// A connection with what belongs to it.
+pub struct Opened {
+    pub db: Connection,
+    /// The file itself, when it is no link.
+    pub file: Option<Identity>,
+    /// What is to be said of it.
+    pub said: Option<String>,
+}
+
 /// Opens a history for writing, made when there is none. One that is damaged is set aside under another name where
-/// koshu chose the place, and the second value says so.
+/// koshu chose the place, and that is said.
 ///
 /// # Errors
 /// When it can be neither read nor made, or is not koshu's.
-pub fn open(home: &Home, seconds: u64) -> anyhow::Result<(Connection, Option<String>)> {
+pub fn open(home: &Home, seconds: u64) -> anyhow::Result<Opened> {
     make_folder(home)?;
+    let file = home.identity();
+    let anew = || {
+        let said = Some(set_aside(home, file, seconds)?);
+        let (db, file) = (open_ours(home)?, home.identity());
+        Ok(Opened { db, file, said })
+    };
     match look_at(home)? {
         Found::Nothing => make(home)?,
         Found::Empty | Found::Database => (),
-        Found::NoDatabase if home.chosen == Chosen::ByKoshu => {
-            let said = set_aside(home, seconds)?;
-            return Ok((open_ours(home)?, Some(said)));
-        }
+        Found::NoDatabase if home.chosen == Chosen::ByKoshu => return anew(),
         Found::NoDatabase => bail!(
             "{} is no history of koshu, and left as it is",
             home.path.display()
         ),
     }
-    match open_ours(home) {
-        Err(error) if is_damaged(&error) && home.chosen == Chosen::ByKoshu => {
-            let said = set_aside(home, seconds)?;
-            Ok((open_ours(home)?, Some(said)))
+    let opened = match open_ours(home) {
+        // Another run may just have been making it.
+        Err(error) if is_damaged(&error) => {
+            thread::sleep(MOMENT);
+            open_ours(home)
         }
+        opened => opened,
+    };
+    match opened {
+        Err(error) if is_damaged(&error) && home.chosen == Chosen::ByKoshu => anew(),
         Err(error) if is_damaged(&error) => Err(error.context(format!(
             "{} is damaged, and left as it is",
             home.path.display()
         ))),
-        opened => Ok((opened?, None)),
+        opened => Ok(Opened {
+            db: opened?,
+            file: home.identity(),
+            said: None,
+        }),
     }
 }
 
@@ -339,11 +375,14 @@ fn close_to_others(home: &Home) {
 ///
 /// # Errors
 /// When it cannot be moved, or is a link.
-pub fn set_aside(home: &Home, seconds: u64) -> anyhow::Result<String> {
+pub fn set_aside(home: &Home, file: Option<Identity>, seconds: u64) -> anyhow::Result<String> {
     let path = &home.path;
-    let about = fs::symlink_metadata(path);
-    if !about.is_ok_and(|it| it.is_file()) {
+    let Some(file) = file else {
         bail!("{} is damaged, and left as it is", path.display());
+    };
+    // Another run may have done it meanwhile; what is there now is not damaged.
+    if home.identity() != Some(file) {
+        return Ok("the history was damaged; another run has set it aside".to_owned());
     }
     let aside = path.with_added_extension(format!("corrupt-{seconds}"));
     fs::rename(path, &aside)

@@ -15,6 +15,7 @@ pub use record::Delivery;
 
 use crate::model::duration::since_1970;
 use crate::model::state::State;
+use file::{Identity, Opened};
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -25,6 +26,8 @@ pub struct History {
     db: Connection,
     home: Home,
     listed: Listed,
+    /// Which file it is, where it is open for recording.
+    file: Option<Identity>,
     /// The number of the list; none while nothing is written of it.
     list: Option<i64>,
 }
@@ -52,15 +55,17 @@ impl History {
         now: SystemTime,
     ) -> anyhow::Result<(History, Option<String>)> {
         let seconds = unix(now) as u64;
-        let (db, said) = file::open(&home, seconds)?;
-        match History::of(db, home.clone(), listed.clone()) {
+        let Opened { db, file, said } = file::open(&home, seconds)?;
+        let (history, said) = match History::of(db, home.clone(), listed.clone()) {
             Err(error) if is_damaged(&error) && home.chosen == Chosen::ByKoshu => {
-                let said = file::set_aside(&home, seconds)?;
-                let (db, _) = file::open(&home, seconds)?;
-                Ok((History::of(db, home, listed)?, Some(said)))
+                let said = file::set_aside(&home, file, seconds)?;
+                let Opened { db, file, .. } = file::open(&home, seconds)?;
+                let history = History::of(db, home, listed)?;
+                (History { file, ..history }, Some(said))
             }
-            history => Ok((history?, said)),
-        }
+            history => (History { file, ..history? }, said),
+        };
+        Ok((history, said))
     }
 
     /// Opens a file for reading alone; `None` when nothing has been written into it yet.
@@ -79,6 +84,7 @@ impl History {
         let list = db.query_row(sql, [&listed.key], |row| row.get(0));
         Ok(History {
             list: list.optional()?,
+            file: None,
             db,
             home,
             listed,
@@ -96,14 +102,18 @@ impl History {
     /// When the file's place was named by the user, or it cannot be moved or made anew.
     pub fn begin_anew(self, now: SystemTime) -> anyhow::Result<(History, String)> {
         let History {
-            db, home, listed, ..
+            db,
+            home,
+            listed,
+            file,
+            ..
         } = self;
         if home.chosen == Chosen::ByUser {
             anyhow::bail!("{} is damaged, and left as it is", home.path.display());
         }
         // SQLite must not bring its log home any more.
         drop(db);
-        let said = file::set_aside(&home, unix(now) as u64)?;
+        let said = file::set_aside(&home, file, unix(now) as u64)?;
         let (history, _) = History::open(home, listed, now)?;
         Ok((history, said))
     }
