@@ -31,6 +31,9 @@ struct Period {
     zone: TimeZone,
 }
 
+/// How many lists are named of those that history knows.
+const SHOWN: usize = 5;
+
 /// How many columns a sparkline has.
 const COLUMNS: u32 = 32;
 
@@ -185,7 +188,12 @@ fn meant(given: &PastArgs, history: History) -> Result<(History, Option<String>)
         }
         _ => {
             let asked = list::shown(&Listed::at(&given.lists.config).key);
-            let known: Vec<String> = lists.iter().map(|it| list::shown(it)).collect();
+            let mut known: Vec<String> = lists.iter().map(|it| list::shown(it)).collect();
+            let more = known.len().saturating_sub(SHOWN);
+            if more > 0 {
+                known.truncate(SHOWN);
+                known.push(format!("{more} more"));
+            }
             Err(match known[..] {
                 [] => format!("no run of {asked} has been recorded yet"),
                 _ => format!(

@@ -23,6 +23,14 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
         report.took.as_secs_f64(),
         escaped(&report.host)
     )?;
+    let asides: Vec<String> = report.asides().map(|it| escaped(it)).collect();
+    if !asides.is_empty() {
+        write!(to, "<properties>")?;
+        for aside in asides {
+            write!(to, "<property name=\"remark\" value=\"{aside}\"/>")?;
+        }
+        writeln!(to, "</properties>")?;
+    }
     for case in &cases {
         write!(
             to,

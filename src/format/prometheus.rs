@@ -9,6 +9,9 @@ use std::io::{self, Write};
 
 pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
     let all = passive::all(report);
+    for aside in report.asides() {
+        writeln!(to, "# {aside}")?;
+    }
     let checks = || all.iter().filter(|it| it.name != SUMMARY);
     let of = |it: &Passive| labels(&[("check", it.name), ("type", it.kind)]);
     let at = since_1970(report.at).as_secs_f64();

@@ -9,6 +9,9 @@ use std::io::{self, Write};
 pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
     let tests = passive::checks(report);
     writeln!(to, "TAP version 13\n1..{}", tests.len())?;
+    for aside in report.asides() {
+        writeln!(to, "# {aside}")?;
+    }
     for (number, test) in tests.iter().enumerate() {
         let word = match test.state == State::Ok || test.is_blocked {
             true => "ok",

@@ -75,6 +75,22 @@ fn a_run_that_could_not_begin_is_unknown_in_every_format() {
 }
 
 #[test]
+fn what_stood_in_for_a_list_is_said_in_every_format_and_on_its_first_line() {
+    let mut report = fixture();
+    report.origin = Some("there is no list".to_owned());
+    report.remarks = vec!["this run is not recorded".to_owned()];
+    for format in FORMATS {
+        let text = String::from_utf8(format.bytes(&report, &Style::default())).expect("UTF-8");
+        let first = text.lines().find(|it| it.contains("there is no list"));
+        assert!(first.is_some(), "{}: {text}", format.name);
+        if ["nagios", "human"].contains(&format.name) {
+            assert_eq!(first, text.lines().next(), "{text}");
+            assert!(text.contains("this run is not recorded"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn no_text_breaks_out_of_its_record() {
     let report = fixture();
     let of = |name: &str| {

@@ -206,6 +206,12 @@ impl Report {
         news.collect()
     }
 
+    /// What is to be said of the run itself beside its checks, where a format has no summary to say it in.
+    pub fn asides(&self) -> impl Iterator<Item = &String> {
+        let all = self.origin.iter().chain(&self.remarks);
+        all.filter(|_| !self.entries.is_empty())
+    }
+
     /// The entries of one state, what needs a person first.
     pub fn of(&self, state: State) -> Vec<&Entry> {
         self.worst_first()

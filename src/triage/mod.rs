@@ -147,7 +147,7 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
         order: order::worst_first(&entries),
         entries,
         origin: setting.origin,
-        remarks: setting.remarks,
+        remarks: setting.remarks.iter().map(|it| text::clean(it)).collect(),
         stopped: ran.stopped,
     }
 }
