@@ -265,7 +265,11 @@ pub fn run(
     if let (Err(why), true) = (&earlier.history, is_wanted && setting.state.is_some())
         && why != OFF
     {
-        remarks.push(format!("this run is not recorded: {why}"));
+        let lost = match setting.called {
+            Called::ByProgram => "this run is not recorded",
+            Called::ByHand => "nothing is known of earlier runs",
+        };
+        remarks.push(format!("{lost}: {why}"));
     }
     let delivered = earlier.past.as_ref().ok();
     let delivered = delivered.and_then(|it| it.get(deliver::NAME).cloned());

@@ -59,7 +59,11 @@ fn command() -> String {
         ),
         (
             "FILES",
-            &["/etc/koshu/*.toml: the lists that are read when -c names none. See koshu.toml(5)."],
+            &[
+                "/etc/koshu/*.toml: the lists that are read when -c names none. Hidden files are not. Where /etc/koshu does not exist and has never been run, run checks what discover finds, and its first line says so; a list that is lost is UNKNOWN. See koshu.toml(5).",
+                "/var/lib/koshu/history-USER.db, or in $STATE_DIRECTORY, or where USER may not write there, in ~/.local/state/koshu: what USER's runs saw, kept for each list apart; a list is the set of paths that -c names. A run records unless somebody at a terminal called it (stdin or stdout is one); then it only reads, unless --record is given. One that is damaged is set aside there; a file that --state names is left alone.",
+                "/var/lib/koshu/shared-root.json: what root has paused and attested, for all users' runs. It is believed while root alone may write it. What another user says holds for that user's runs only.",
+            ],
         ),
         (
             "ENVIRONMENT",
