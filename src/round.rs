@@ -80,7 +80,7 @@ struct Earlier {
     pauses: Vec<Pause>,
     samples: HashMap<String, HashMap<String, Samples>>,
     /// Whether the run before was ended before it could say what became of its results.
-    is_delivering: bool,
+    has_undelivered: bool,
 }
 
 /// Where history is and what is meant of it.
@@ -364,7 +364,7 @@ pub fn run(
             report: Arc::new(report.clone()),
             format: setting.output.0,
             style: setting.output.1,
-            again: failed || earlier.is_delivering,
+            again: failed || earlier.has_undelivered,
             run_id,
         };
         let stop = watch.stop;
@@ -479,7 +479,7 @@ impl Earlier {
             past: Err(why),
             pauses: Vec::new(),
             samples: HashMap::new(),
-            is_delivering: false,
+            has_undelivered: false,
         }
     }
 
@@ -554,7 +554,7 @@ fn load(
         past: history.standings(names(), at).map_err(told),
         pauses: history.pauses(recently, at).unwrap_or_default(),
         samples: samples.collect(),
-        is_delivering: history.is_delivering().unwrap_or_default(),
+        has_undelivered: history.has_undelivered().unwrap_or_default(),
         history: Ok((Some(history), said)),
     }
 }

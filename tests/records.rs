@@ -3,6 +3,7 @@
 use crate::engine;
 use crate::koshu::{Lists, Said, binary, command, koshu, said};
 use crate::namespace;
+use crate::server;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -348,6 +349,54 @@ fn a_named_history_that_is_damaged_is_left_alone() {
             .all(|it| !it.0.display().to_string().contains("corrupt")),
         "{names:?}"
     );
+}
+
+#[test]
+fn news_of_a_run_that_was_killed_before_it_was_heard_are_told_by_the_next() {
+    let list = list("");
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = list.path().join("out");
+    let run = || {
+        let to = format!("file:{}?on=change", out.display());
+        in_place(folder.path(), &["run", "-c", &list.file(), "--to", &to])
+    };
+    run().is("OK");
+    fs::remove_file(&out).expect("seen for the first time");
+    run().is("OK");
+    assert!(!out.exists());
+    fails(&list);
+    let deaf = format!("tcp://{}?timeout=20s", server::black_hole());
+    let mut child = Command::new(binary())
+        .args(["run", "-c", &list.file(), "--to", &deaf])
+        .env("STATE_DIRECTORY", folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("koshu");
+    // Recorded, and not heard yet.
+    let file = file_in(folder.path());
+    if engine::find("sqlite3").is_some() {
+        engine::until("a record", || sql(&file, "SELECT count(*) FROM run") == "3");
+        let beside = format!("file:{}?on=change", list.path().join("beside").display());
+        in_place(folder.path(), &["run", "-c", &list.file(), "--to", &beside]).is("CRITICAL");
+        assert!(
+            !list.path().join("beside").exists(),
+            "it is still being told"
+        );
+        sql(
+            &file,
+            &format!("UPDATE list SET delivering = {}", child.id()),
+        );
+    } else {
+        sleep(Duration::from_secs(1));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    run().is("CRITICAL");
+    assert!(out.exists(), "nobody was told of it");
+    fs::remove_file(&out).expect("removed");
+    run().is("CRITICAL");
+    assert!(!out.exists());
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! What is read of earlier runs. A time that lies ahead is not believed: a clock was wrong when it was written.
 
 use super::schema::UNCLAIMED;
-use super::{AHEAD, History, state, time, unix};
+use super::{AHEAD, History, record, state, time, unix};
 use crate::check::Past;
 use crate::model::forecast::Samples;
 use crate::model::outage::Change;
 use crate::model::standing::{Failing, Standing};
 use crate::plan::Pause;
 use rusqlite::{OptionalExtension, params};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
@@ -212,14 +214,16 @@ impl History {
         Ok(ran.map(time))
     }
 
-    /// Whether the last run of the list ended before it could say what became of its results.
+    /// Whether a run of the list has ended before it could say what became of its results.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn is_delivering(&self) -> anyhow::Result<bool> {
-        let sql = "SELECT delivering IS NOT NULL FROM list WHERE id = ?1";
+    pub fn has_undelivered(&self) -> anyhow::Result<bool> {
+        let sql = "SELECT CAST(delivering AS INTEGER) FROM list WHERE id = ?1";
         let delivering = self.db.query_row(sql, [self.list], |row| row.get(0));
-        Ok(delivering.optional()?.unwrap_or(false))
+        let delivering: Option<i32> = delivering.optional()?.flatten();
+        // Of two processes of one number the other one is gone, as in containers.
+        Ok(delivering.is_some_and(|it| it == record::own() || !is_alive(it)))
     }
 
     /// The same history, with another list meant.
@@ -229,6 +233,10 @@ impl History {
     pub fn meaning(self, key: &str) -> anyhow::Result<History> {
         History::of(self.db, self.home, super::Listed::of_key(key))
     }
+}
+
+fn is_alive(process: i32) -> bool {
+    Pid::from_raw(process).is_some_and(|it| test_kill_process(it) != Err(Errno::SRCH))
 }
 
 /// Brings the times of changes, which are in the order in which they were written, into that order: none can have

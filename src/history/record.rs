@@ -41,9 +41,13 @@ impl History {
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let list = number(&all, &self.listed)?;
+        let deliverer = match delivery {
+            Delivery::Nobody => None,
+            Delivery::ToCome => Some(own()),
+        };
         all.execute(
-            "UPDATE list SET ran = ?2, standard = CASE WHEN ?3 THEN ?2 ELSE standard END, delivering = CASE WHEN ?4 THEN ?2 END WHERE id = ?1",
-            params![list, at, self.listed.is_standard, delivery == Delivery::ToCome],
+            "UPDATE list SET ran = ?2, standard = CASE WHEN ?3 THEN ?2 ELSE standard END, delivering = ?4 WHERE id = ?1",
+            params![list, at, self.listed.is_standard, deliverer],
         )?;
         all.execute(
             "INSERT INTO run (list, at, took, state) VALUES (?1, ?2, ?3, ?4)",
@@ -76,7 +80,10 @@ impl History {
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let list = number(&both, &self.listed)?;
-        both.execute("UPDATE list SET delivering = NULL WHERE id = ?1", [list])?;
+        both.execute(
+            "UPDATE list SET delivering = NULL WHERE id = ?1 AND delivering = ?2",
+            params![list, own()],
+        )?;
         if let Some(entry) = entry {
             let entries = std::slice::from_ref(entry);
             write(&both, list, entries, &Wanted::default(), unix(at))?;
@@ -145,6 +152,11 @@ impl History {
         self.list = Some(list);
         Ok(())
     }
+}
+
+/// The number of this process.
+pub fn own() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
 }
 
 /// The number of a list, which gets one when it has none.

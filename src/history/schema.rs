@@ -82,7 +82,7 @@ const STEPS: &[&str] = &[
 ",
     "
     -- The lists whose rows these are. `ran` is when it was last run, `standard` when that was as /etc/koshu, and
-    -- `delivering` since when a run has not said what became of its results.
+    -- `delivering` the process that has not said yet what became of its results.
     CREATE TABLE list (
         id INTEGER PRIMARY KEY,
         key TEXT NOT NULL UNIQUE,
