@@ -480,6 +480,78 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
+fn in_its_own_place_koshu_sets_aside_what_is_no_database_and_follows_no_link_to_do_it() {
+    let list = list("confirm = 2");
+    fails(&list);
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = || in_place(folder.path(), &["run", "-c", &list.file()]);
+    run().is("OK");
+    let file = file_in(folder.path());
+    let text = "no database at all\n".repeat(500);
+    fs::write(&file, &text).expect("written");
+    // It may be damaged again in the next run, so that nothing is tolerated now.
+    run()
+        .has("the history was damaged; it is kept as ")
+        .is("CRITICAL");
+    let kept = contents(folder.path());
+    assert!(kept.iter().any(|it| it.1 == text.as_bytes()));
+    let precious = list.add("precious", text.as_bytes());
+    fs::remove_file(&file).expect("removed");
+    std::os::unix::fs::symlink(&precious, &file).expect("a link");
+    let names = names_in(folder.path());
+    run().has("is damaged, and left as it is").is("CRITICAL");
+    assert_eq!(fs::read_to_string(&precious).expect("the file"), text);
+    assert_eq!(names_in(folder.path()), names);
+}
+
+#[test]
+fn a_first_look_that_cannot_be_remembered_is_not_ok() {
+    if engine::find("sqlite3").is_none() {
+        return;
+    }
+    let list = Lists::new(
+        "[[check]]\nname = 'lines'\ntype = 'file'\npath = 'log'\nbad = 'ERROR'\nnew_lines = true\n\
+         [[check]]\nname = 'sum'\ntype = 'file'\npath = 'log'\nchecksum = 'unchanged'\n\
+         [[check]]\nname = 'growth'\ntype = 'file'\npath = 'log'\ngrowth = '1kB,1MB'\n\
+         [[check]]\nname = 'cpu'\ntype = 'cpu'\nsince_last_run = true\nsample = '100ms'\n",
+    );
+    list.add("log", b"fine\n");
+    let state = list.path().join("h.db");
+    let run = |words: &[&str]| {
+        let state = state.display().to_string();
+        list.run(&[words, &["--state", &state]].concat())
+    };
+    run(&["cpu"]);
+    let mut lock = Command::new("sqlite3")
+        .arg(&state)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sqlite3");
+    {
+        use std::io::{BufRead, BufReader, Write};
+        let stdin = lock.stdin.as_mut().expect("a pipe");
+        stdin
+            .write_all(b"BEGIN IMMEDIATE; SELECT 'locked';\n")
+            .expect("written");
+        let mut line = String::new();
+        let mut out = BufReader::new(lock.stdout.as_mut().expect("a pipe"));
+        out.read_line(&mut line).expect("locked");
+    }
+    for _ in 0..2 {
+        let said = run(&["--format", "json", "--exit", "state"]);
+        assert_eq!(said.code, 3, "{}", said.out);
+        let states = said.json()["checks"].clone();
+        let states: Vec<_> = (0..3).map(|it| states[it]["state"].clone()).collect();
+        assert_eq!(states, [3, 3, 3], "{}", said.out);
+        said.has("there is nothing to compare with, and will not be: this run is not recorded");
+    }
+    let _ = lock.kill();
+    let _ = lock.wait();
+    run(&["sum"]).is("OK");
+}
+
+#[test]
 fn a_clock_that_was_ahead_hides_no_outage() {
     if engine::find("sqlite3").is_none() {
         return;
