@@ -239,9 +239,14 @@ fn is_alive(process: i32) -> bool {
     Pid::from_raw(process).is_some_and(|it| test_kill_process(it) != Err(Errno::SRCH))
 }
 
-/// Brings the times of changes, which are in the order in which they were written, into that order: none can have
-/// been later than what was written after it, nor later than now.
+/// Gives changes, which are in the order in which they were written, times in that order: none was before the one that
+/// was written before it. One that lies ahead is believed to have been no later than the next.
 fn in_order(changes: &mut [Change], now: SystemTime) {
+    let mut earliest = SystemTime::UNIX_EPOCH;
+    for change in changes.iter_mut().filter(|it| it.at <= now) {
+        change.at = change.at.max(earliest);
+        earliest = change.at;
+    }
     let mut latest = now;
     for change in changes.iter_mut().rev() {
         change.at = change.at.min(latest);

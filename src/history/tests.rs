@@ -315,3 +315,34 @@ fn one_run_ten_years_ahead_forgets_nothing_and_is_not_believed() {
     assert_eq!(changes.last().map(|it| it.state), Some(State::Ok));
     assert!(changes.iter().all(|it| it.at <= at(20_001)));
 }
+
+#[test]
+fn a_clock_that_was_wrong_for_a_moment_moves_no_other_change() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut history, _) = open(&folder.path().join("h.db")).expect("a file");
+    let (ok, bad) = (State::Ok, State::Critical);
+    // Down from 1000 on, but for a moment in which the clock stood at 7, then at a time that is yet to come.
+    for (seconds, state) in [
+        (100, ok),
+        (1000, bad),
+        (7, ok),
+        (2000, bad),
+        (90_000, ok),
+        (3000, bad),
+    ] {
+        run(&mut history, seconds, state);
+    }
+    let changes = history.changes(at(5000)).expect("read").remove(0).1;
+    let told: Vec<_> = changes.iter().map(|it| (it.at, it.state)).collect();
+    assert_eq!(
+        told,
+        [
+            (at(100), ok),
+            (at(1000), bad),
+            (at(1000), ok),
+            (at(2000), bad),
+            (at(3000), ok),
+            (at(3000), bad)
+        ]
+    );
+}
