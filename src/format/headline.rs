@@ -68,49 +68,75 @@ fn of_entries(report: &Report, most: usize) -> String {
     }
     // The first fault in words, all others by name as far as there is room.
     let rest: Vec<&Entry> = worst_first.filter(|it| it.state() != State::Ok).collect();
-    let tail = |names: usize| tail(&rest, names, first.state(), fine);
-    let shortest = tail(0);
+    let others = Others::of(&rest, first.state(), fine);
+    let shortest = others.tail(0);
     let room = most.saturating_sub(shortest.len());
     let lead = text::fit(
         &format!("{}: {}", first.name, first.line()),
         room.max(most / 3),
     );
-    let named = (0..=rest.len())
+    let named = (0..=others.namable(most))
         .rev()
-        .map(tail)
+        .map(|names| others.tail(names))
         .find(|it| lead.len() + it.len() <= most)
         .unwrap_or(shortest);
     text::fit(&format!("{lead}{named}"), most)
 }
 
-/// "; 2 WARNING: disk /, ns3; 41 OK" with at most `names` names, the others counted.
-fn tail(rest: &[&Entry], names: usize, first: State, fine: usize) -> String {
-    let mut tail = String::new();
-    let mut left = names;
-    for state in State::BY_BADNESS.into_iter().rev() {
-        let of: Vec<&str> = rest
-            .iter()
-            .filter(|it| it.state() == state)
-            .map(|it| it.name.as_str())
-            .collect();
-        if of.is_empty() || state == State::Ok {
-            continue;
-        }
-        let more = if state == first { "more " } else { "" };
-        tail.push_str(&format!("; {} {more}{}", of.len(), state.word()));
-        let shown = of.len().min(left);
-        left -= shown;
-        match (shown, of.len() - shown) {
-            (0, _) => (),
-            (_, 0) => tail.push_str(&format!(": {}", of.join(", "))),
-            (_, hidden) => {
-                tail.push_str(&format!(": {} and {hidden} more", of[..shown].join(", ")))
-            }
+/// What is not told in words.
+struct Others<'r> {
+    /// The names of those that are not OK, by their states, worst first.
+    names: Vec<(State, Vec<&'r str>)>,
+    /// The state of the one that is told in words.
+    first: State,
+    fine: usize,
+}
+
+impl<'r> Others<'r> {
+    fn of(rest: &[&'r Entry], first: State, fine: usize) -> Others<'r> {
+        let worst_first = State::BY_BADNESS.into_iter().rev();
+        let names = worst_first.map(|state| {
+            let of = rest.iter().filter(|it| it.state() == state);
+            (state, of.map(|it| it.name.as_str()).collect::<Vec<_>>())
+        });
+        Others {
+            names: names.filter(|it| !it.1.is_empty()).collect(),
+            first,
+            fine,
         }
     }
-    match fine {
-        0 => tail,
-        _ => format!("{tail}; {fine} OK"),
+
+    /// How many names can have room in so many bytes, so that no more are tried, however many there are.
+    fn namable(&self, most: usize) -> usize {
+        let names = self.names.iter().flat_map(|it| &it.1);
+        let used = names.scan(0, |used, name| {
+            *used += name.len() + 2; // ": " or ", " before each
+            Some(*used)
+        });
+        used.take_while(|it| *it <= most).count()
+    }
+
+    /// "; 2 WARNING: disk /, ns3; 41 OK" with at most `names` names, the others counted.
+    fn tail(&self, names: usize) -> String {
+        let mut tail = String::new();
+        let mut left = names;
+        for (state, of) in &self.names {
+            let more = if *state == self.first { "more " } else { "" };
+            tail.push_str(&format!("; {} {more}{}", of.len(), state.word()));
+            let shown = of.len().min(left);
+            left -= shown;
+            match (shown, of.len() - shown) {
+                (0, _) => (),
+                (_, 0) => tail.push_str(&format!(": {}", of.join(", "))),
+                (_, hidden) => {
+                    tail.push_str(&format!(": {} and {hidden} more", of[..shown].join(", ")))
+                }
+            }
+        }
+        match self.fine {
+            0 => tail,
+            fine => format!("{tail}; {fine} OK"),
+        }
     }
 }
 
@@ -146,6 +172,15 @@ mod tests {
             line.contains("51 WARNING: ") && line.ends_with("more; 1 OK"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn only_as_many_names_are_tried_as_have_room() {
+        let entry = sample::report().entries[1].clone();
+        let entries = vec![entry; 10_000];
+        let others = Others::of(&entries.iter().collect::<Vec<_>>(), State::Warning, 0);
+        assert_eq!(others.namable(255), 23, "of 9 letters and 2 before them");
+        assert_eq!(others.namable(usize::MAX), 10_000);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::model::metric::Metric;
 use crate::model::quantity::Unit;
 use crate::model::report::{Entry, Part, Report};
 use crate::model::state::State;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// The name of the summary; no check may be called so.
@@ -87,13 +88,11 @@ fn of(entry: &Entry) -> Passive<'_> {
     };
     let standing = entry.standing.as_ref();
     let is_news = standing.is_none_or(|it| entry.age.is_none() && it.since == it.at);
-    let mut metrics: Vec<Metric> = Vec::new();
-    for it in entry.outcome.metrics() {
-        // A plugin may print a label twice; most engines refuse the whole result then.
-        if it.value.is_finite() && metrics.iter().all(|other| other.label != it.label) {
-            metrics.push(it.clone());
-        }
-    }
+    // A plugin may print a label twice; most engines refuse the whole result then.
+    let mut labels = HashSet::new();
+    let metrics = entry.outcome.metrics().iter();
+    let metrics = metrics.filter(|it| it.value.is_finite() && labels.insert(&it.label));
+    let metrics = metrics.cloned().collect();
     Passive {
         name: &entry.name,
         label: &entry.label,

@@ -5,10 +5,13 @@ use crate::model::outcome::{Code, Outcome, code};
 use crate::model::quantity::Unit;
 use crate::model::report::{Entry, GROUP, Part};
 use crate::model::state::State;
-use crate::plan::{Group, Plan};
-use crate::triage::{at_most, cause, longest};
-use std::collections::HashSet;
+use crate::model::text;
+use crate::plan::{self, Group, Plan};
+use crate::triage::{Judged, longest};
 use std::time::Duration;
+
+/// The most bytes of why a member is not OK; a group in a group in a group would else repeat all of it.
+const WHY: usize = 160;
 
 const REDUNDANCY_LOST: &str = "redundancy-lost";
 const DOWN: &str = "down";
@@ -35,16 +38,18 @@ pub const CODES: &[Code] = &[
 
 /// Only the groups of which all members are run; of the others, each member counts by itself.
 pub fn whole(mut plan: Plan) -> Plan {
-    loop {
-        let names: HashSet<String> = plan.names().map(str::to_owned).collect();
-        let before = plan.groups.len();
-        plan.groups
-            .retain(|it| it.members.iter().all(|it| names.contains(it)));
-        // A group that is gone is missing in those that have it as a member.
-        if plan.groups.len() == before {
-            return plan;
+    let links = plan.links();
+    let mut is_whole = vec![true; links.len()];
+    // A group that is not whole is missing in those that have it as a member, which come after it.
+    for number in plan::sorted(&links).unwrap_or_default() {
+        if let Some(group) = number.checked_sub(plan.jobs.len()) {
+            let all = links[number].len() == plan.groups[group].members.len();
+            is_whole[number] = all && links[number].iter().all(|it| is_whole[*it]);
         }
     }
+    let mut is_whole = is_whole.into_iter().skip(plan.jobs.len());
+    plan.groups.retain(|_| is_whole.next().unwrap_or(true));
+    plan
 }
 
 /// A group before it is judged.
@@ -72,13 +77,8 @@ pub fn entry(group: &Group) -> Entry {
 /// Judges a group when all its members have been. A member that is blocked is neither up nor down: where it
 /// would decide, the group is blocked as well. A member that is up and not OK, whatever its own ceiling leaves of
 /// that, makes the group at least WARNING.
-pub fn judge(
-    entries: &mut [Entry],
-    number: usize,
-    group: &Group,
-    members: &[usize],
-    ceilings: &[Option<State>],
-) {
+pub fn judge(all: &mut Judged, number: usize, group: &Group, members: &[usize]) {
+    let entries = &all.entries;
     let is_up = |it: &&usize| {
         let entry = &entries[**it];
         entry.state.badness() <= group.least.badness()
@@ -109,7 +109,7 @@ pub fn judge(
     }
     let not_ok = up
         .iter()
-        .map(|it| (&entries[*it], seen(&entries[*it], ceilings[*it])))
+        .map(|it| (&entries[*it], all.held(*it)))
         .filter(|it| it.1 != State::Ok);
     let not_ok: Vec<(&Entry, State)> = not_ok.collect();
     facts.push_str(&told(&not_ok));
@@ -136,35 +136,29 @@ pub fn judge(
     let behind = members
         .iter()
         .filter(is_blocked)
-        .filter_map(|it| cause(entries, std::slice::from_ref(it)))
+        .filter_map(|it| all.cause(std::slice::from_ref(it)))
         .min_by_key(|it| &entries[*it].name);
+    let took = longest(entries, members);
+    let name = entries[number].name.clone();
     for it in members {
-        let name = entries[number].name.clone();
-        if entries[*it].part == Part::Own {
-            entries[*it].part = Part::Member(name);
+        let member = &mut all.entries[*it];
+        if member.part == Part::Own {
+            member.part = Part::Member(name.clone());
         }
     }
-    let took = longest(entries, members);
-    let entry = &mut entries[number];
+    let entry = &mut all.entries[number];
     (entry.outcome, entry.state, entry.took) = (outcome, state, took);
     if let (true, Some(cause)) = (hidden, behind) {
-        let name = entry.name.clone();
         entry.state = certain;
-        let because = entries[cause].name.clone();
-        entries[number].part = Part::Blocked(because);
-        entries[cause].behind.push(name);
+        all.block(number, cause);
     }
-}
-
-/// What a person sees of a member that its own ceiling holds.
-fn seen(entry: &Entry, ceiling: Option<State>) -> State {
-    ceiling.map_or(entry.state, |it| at_most(entry.state, it))
 }
 
 /// ", WARNING: web3 (9 d left)": those that are up and not OK, the worst first; why, where there is only one.
 fn told(not_ok: &[(&Entry, State)]) -> String {
     if let [(entry, state)] = not_ok {
-        return format!(", {}: {} ({})", state.word(), entry.name, entry.line());
+        let why = text::fit(&entry.line(), WHY);
+        return format!(", {}: {} ({why})", state.word(), entry.name);
     }
     let of = |state: State| -> Vec<&str> {
         let of = not_ok.iter().filter(|it| it.1 == state);

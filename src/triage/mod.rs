@@ -113,26 +113,32 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
     }
     let mut windows = windows;
     windows.extend(setting.pauses.iter().filter_map(window::paused));
-    let windows = window::Windows::new(&windows, &entries, setting.at, &setting.zone);
+    let names = window::Names::of(&entries, &tags);
+    let windows = window::Windows::new(&windows, &names, setting.at, &setting.zone);
+    let mut all = Judged {
+        causes: vec![None; entries.len()],
+        entries,
+        ceilings,
+    };
     // A list with a loop is refused at load.
     for number in plan::sorted(&links).unwrap_or_default() {
         if let Some(group) = number.checked_sub(first_group) {
-            let members = &links[number];
-            group::judge(&mut entries, number, &groups[group], members, &ceilings);
+            group::judge(&mut all, number, &groups[group], &links[number]);
         }
-        windows.apply(&mut entries[number], &tags[number]);
-        if number < first_group {
-            block(&mut entries, number, &links[number]);
+        windows.apply(number, &mut all.entries[number]);
+        if number < first_group && all.entries[number].state != State::Ok {
+            // A check that fails while something that it needs is down says nothing: its cause does.
+            if let Some(cause) = all.cause(&links[number]) {
+                all.block(number, cause);
+            }
         }
     }
-    for (number, ceiling) in ceilings.into_iter().enumerate() {
-        let entry = &mut entries[number];
-        entry.state = ceiling.map_or(entry.state, |it| at_most(entry.state, it));
+    for number in 0..all.entries.len() {
+        all.entries[number].state = all.held(number);
     }
-    for (entry, tags) in entries.iter_mut().zip(&tags) {
-        for pause in &setting.pauses {
-            windows.tell_over(pause, entry, tags, setting.at);
-        }
+    let mut entries = all.entries;
+    for pause in &setting.pauses {
+        window::tell_over(pause, &mut entries, &names, setting.at);
     }
     group::tell(&mut entries, first_group, &links);
     if let Ok(past) = &setting.past {
@@ -258,24 +264,35 @@ fn is_up(entry: &Entry) -> bool {
     matches!(entry.state, State::Ok | State::Warning) && !matches!(entry.part, Part::Blocked(_))
 }
 
-/// A check that fails while something that it needs is down says nothing: its cause does.
-fn block(entries: &mut [Entry], number: usize, needs: &[usize]) {
-    if entries[number].state == State::Ok {
-        return;
-    }
-    if let Some(cause) = cause(entries, needs) {
-        let (cause, name) = (cause, entries[number].name.clone());
-        entries[cause].behind.push(name);
-        entries[number].part = Part::Blocked(entries[cause].name.clone());
-    }
+/// The entries while they are judged, each with what holds it.
+struct Judged {
+    entries: Vec<Entry>,
+    /// The entry that blocks each, if one does; it is never blocked itself.
+    causes: Vec<Option<usize>>,
+    /// The ceiling of each by its own key.
+    ceilings: Vec<Option<State>>,
 }
 
-/// The first of these that is down; where that one is blocked itself, what blocks it.
-fn cause(entries: &[Entry], needs: &[usize]) -> Option<usize> {
-    let down = needs.iter().copied().find(|it| !is_up(&entries[*it]))?;
-    match &entries[down].part {
-        Part::Blocked(cause) => entries.iter().position(|it| it.name == *cause),
-        _ => Some(down),
+impl Judged {
+    /// The state of an entry under its own ceiling.
+    fn held(&self, number: usize) -> State {
+        let state = self.entries[number].state;
+        self.ceilings[number].map_or(state, |it| at_most(state, it))
+    }
+
+    /// The first of these that is down; where that one is blocked itself, what blocks it.
+    fn cause(&self, needs: &[usize]) -> Option<usize> {
+        let mut needs = needs.iter().copied();
+        let down = needs.find(|it| !is_up(&self.entries[*it]))?;
+        Some(self.causes[down].unwrap_or(down))
+    }
+
+    fn block(&mut self, number: usize, cause: usize) {
+        let name = self.entries[number].name.clone();
+        let because = self.entries[cause].name.clone();
+        self.entries[cause].behind.push(name);
+        self.entries[number].part = Part::Blocked(because);
+        self.causes[number] = Some(cause);
     }
 }
 

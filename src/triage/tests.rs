@@ -453,3 +453,133 @@ proptest! {
         }
     }
 }
+
+/// So many checks that fail, tied together in one way.
+type Shape = fn(usize) -> Plan;
+
+const SHAPES: &[(&str, Shape)] = &[
+    ("by themselves", |count| failing(count, |_| vec![])),
+    ("each behind the one before it", |count| {
+        failing(count, |it| it.checked_sub(1).into_iter().collect())
+    }),
+    ("all behind one", |count| {
+        failing(count, |it| if it > 0 { vec![0] } else { vec![] })
+    }),
+    ("in groups of ten", |count| Plan {
+        groups: (0..count / 10).map(|it| tenth(it, vec![])).collect(),
+        ..failing(count, |_| vec![])
+    }),
+    ("in groups, each in the next", |count| Plan {
+        groups: (0..count / 10)
+            .map(|it| {
+                let before = it.checked_sub(1).map(|it| format!("g{it}"));
+                tenth(it, before.into_iter().collect())
+            })
+            .collect(),
+        ..failing(count, |_| vec![])
+    }),
+    ("in one window that names them", |count| Plan {
+        windows: vec![always((0..count).map(|it| format!("c{it}")).collect())],
+        ..failing(count, |_| vec![])
+    }),
+    ("in a window for each ten", |count| Plan {
+        windows: (0..count / 10)
+            .map(|it| always((it * 10..it * 10 + 10).map(|it| format!("c{it}")).collect()))
+            .collect(),
+        ..failing(count, |_| vec![])
+    }),
+    ("in windows of patterns and tags", |count| Plan {
+        windows: ["c*9", "tag:odd", "c?5*"]
+            .map(|it| always(vec![it.to_owned()]))
+            .into(),
+        ..failing(count, |_| vec![])
+    }),
+];
+
+fn failing(count: usize, needs: fn(usize) -> Vec<usize>) -> Plan {
+    let check: std::sync::Arc<dyn crate::check::Check> = std::sync::Arc::new(Nothing);
+    let jobs = (0..count).map(|it| Job {
+        needs: needs(it).iter().map(|it| format!("c{it}")).collect(),
+        tags: if it % 2 == 1 {
+            vec!["odd".to_owned()]
+        } else {
+            vec![]
+        },
+        ..Job::new(&format!("c{it}"), TYPES[0], check.clone())
+    });
+    Plan {
+        jobs: jobs.collect(),
+        ..Plan::default()
+    }
+}
+
+fn tenth(number: usize, more: Vec<String>) -> plan::Group {
+    let members = (number * 10..number * 10 + 10).map(|it| format!("c{it}"));
+    plan::Group {
+        name: format!("g{number}"),
+        label: format!("g{number}"),
+        members: members.chain(more).collect(),
+        up: "100%,1".parse().expect("limits"),
+        least: W,
+        tags: vec![],
+        at_most: None,
+        owner: None,
+        action: None,
+        runbook: None,
+    }
+}
+
+fn always(matches: Vec<String>) -> plan::Window {
+    plan::Window {
+        name: "always".to_owned(),
+        when: crate::model::calendar::When::Between(jiff::Timestamp::MIN, jiff::Timestamp::MAX),
+        zone: None,
+        matches,
+        at_most: W,
+    }
+}
+
+/// The processor's time of this thread, so that what else runs here does not count.
+fn cpu(work: impl Fn()) -> Duration {
+    let now = || {
+        let it = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(it.tv_sec as u64, it.tv_nsec as u32)
+    };
+    let begin = now();
+    work();
+    now() - begin
+}
+
+const FEW: usize = 500;
+const TIMES: usize = 10;
+
+/// Asserts that ten times as many cost about ten times as much, where the square would be a hundred times.
+fn is_linear(what: &str, few: &dyn Fn(), many: &dyn Fn()) {
+    // What else this machine does can only make one of the two slower for a moment.
+    let mut tries = (0..5).map(|_| cpu(many).as_secs_f64() / cpu(few).as_secs_f64());
+    let most = 3.0 * TIMES as f64;
+    assert!(tries.any(|it| it < most), "{what}: more than {most} times");
+}
+
+#[test]
+fn the_cost_after_a_run_grows_with_the_number_of_checks_and_not_with_its_square() {
+    for (number, (word, shape)) in SHAPES.iter().enumerate() {
+        let report_of = |count: usize| {
+            let plan = shape(count);
+            let states = plan.jobs.iter().map(|it| (it.name.clone(), C)).collect();
+            move || run(plan.clone(), &states)
+        };
+        let (few, many) = (report_of(FEW), report_of(FEW * TIMES));
+        is_linear(word, &|| drop(few()), &|| drop(many()));
+        // What hangs together otherwise is written no other way.
+        if [0, 1, 3].contains(&number) {
+            let (few, many) = (few(), many());
+            for format in crate::format::FORMATS {
+                let style = crate::format::Style::default();
+                let bytes = |report: &Report| assert!(!format.bytes(report, &style).is_empty());
+                let what = format!("{word}, as {}", format.name);
+                is_linear(&what, &|| bytes(&few), &|| bytes(&many));
+            }
+        }
+    }
+}

@@ -4,77 +4,127 @@ use crate::model::calendar::When;
 use crate::model::quantity;
 use crate::model::report::Entry;
 use crate::model::state::State;
-use crate::plan::{self, Pause, Window};
+use crate::plan::{Pause, Window};
 use crate::triage::at_most;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
+
+/// What a word of a window or pause means among the entries; made once, because there may be many of both.
+pub struct Names<'t> {
+    names: Vec<String>,
+    numbers: HashMap<String, usize>,
+    /// Who has each tag.
+    tags: HashMap<&'t str, Vec<usize>>,
+}
+
+impl<'t> Names<'t> {
+    pub fn of(entries: &[Entry], tags: &'t [Vec<String>]) -> Names<'t> {
+        let names: Vec<String> = entries.iter().map(|it| it.name.clone()).collect();
+        let numbers = names.iter().cloned().zip(0..).collect();
+        let mut tagged: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (number, tags) in tags.iter().enumerate() {
+            for tag in tags {
+                tagged.entry(tag).or_default().push(number);
+            }
+        }
+        Names {
+            names,
+            numbers,
+            tags: tagged,
+        }
+    }
+
+    /// The numbers of what a word means, each once: an exact name wins over a pattern.
+    fn meant(&self, word: &str) -> BTreeSet<usize> {
+        if let Some(number) = self.numbers.get(word) {
+            return BTreeSet::from([*number]);
+        }
+        let (word, is_tag) = match word.strip_prefix("tag:") {
+            Some(tag) => (tag, true),
+            None => (word, false),
+        };
+        let Ok(pattern) = glob::Pattern::new(word) else {
+            return BTreeSet::new();
+        };
+        if is_tag {
+            let tags = self.tags.iter().filter(|it| pattern.matches(it.0));
+            return tags.flat_map(|it| it.1).copied().collect();
+        }
+        let names = self.names.iter().enumerate();
+        let names = names.filter(|it| pattern.matches(it.1));
+        names.map(|it| it.0).collect()
+    }
+}
 
 /// The windows that hold at one moment.
 pub struct Windows {
     now: Vec<Now>,
-    /// All names, because an exact name wins over a pattern.
-    names: HashSet<String>,
+    /// Which of them are meant for each entry, in their order.
+    of: Vec<Vec<usize>>,
 }
 
 struct Now {
-    matches: Vec<String>,
     at_most: State,
     remark: String,
 }
 
 impl Windows {
-    pub fn new(windows: &[Window], entries: &[Entry], at: SystemTime, here: &TimeZone) -> Windows {
+    pub fn new(windows: &[Window], names: &Names, at: SystemTime, here: &TimeZone) -> Windows {
         let at = Timestamp::try_from(at).unwrap_or_default();
-        let now = windows.iter().filter_map(|it| {
-            let zone = it.zone.as_ref().unwrap_or(here);
-            let until = it.when.until(at, zone)?;
-            Some(Now {
-                matches: it.matches.clone(),
-                at_most: it.at_most,
-                remark: remark(it, at, until, zone),
-            })
-        });
-        Windows {
-            now: now.collect(),
-            names: entries.iter().map(|it| it.name.clone()).collect(),
+        let mut now = Vec::new();
+        let mut of = vec![Vec::new(); names.names.len()];
+        for window in windows {
+            let zone = window.zone.as_ref().unwrap_or(here);
+            let Some(until) = window.when.until(at, zone) else {
+                continue;
+            };
+            let meant: BTreeSet<usize> = match window.matches[..] {
+                [] => (0..of.len()).collect(),
+                _ => window
+                    .matches
+                    .iter()
+                    .flat_map(|it| names.meant(it))
+                    .collect(),
+            };
+            meant.iter().for_each(|it| of[*it].push(now.len()));
+            now.push(Now {
+                at_most: window.at_most,
+                remark: remark(window, at, until, zone),
+            });
         }
+        Windows { now, of }
     }
 
-    /// Puts the ceilings of those that match on an entry, and says so where that changes something.
-    pub fn apply(&self, entry: &mut Entry, tags: &[String]) {
-        for window in &self.now {
-            let mut words = window.matches.iter();
-            if window.matches.is_empty() || words.any(|it| self.is_meant(it, entry, tags)) {
-                let state = at_most(entry.state, window.at_most);
-                if state != entry.state {
-                    entry.remarks.push(window.remark.clone());
-                }
-                entry.state = state;
+    /// Puts the ceilings of those that are meant on an entry, and says so where that changes something.
+    pub fn apply(&self, number: usize, entry: &mut Entry) {
+        for window in self.of[number].iter().map(|it| &self.now[*it]) {
+            let state = at_most(entry.state, window.at_most);
+            if state != entry.state {
+                entry.remarks.push(window.remark.clone());
             }
+            entry.state = state;
         }
     }
+}
 
-    fn is_meant(&self, word: &str, entry: &Entry, tags: &[String]) -> bool {
-        plan::means(word, self.names.contains(word), &entry.name, tags)
-    }
-
-    /// Says of what still fails that its pause is over.
-    pub fn tell_over(&self, pause: &Pause, entry: &mut Entry, tags: &[String], at: SystemTime) {
-        let Ok(ago) = at.duration_since(pause.until) else {
-            return;
-        };
-        if entry.state == State::Ok || !self.is_meant(&pause.pattern, entry, tags) {
-            return;
+/// Says of what still fails that its pause is over.
+pub fn tell_over(pause: &Pause, entries: &mut [Entry], names: &Names, at: SystemTime) {
+    let Ok(ago) = at.duration_since(pause.until) else {
+        return;
+    };
+    let because = match pause.because.as_str() {
+        "" => String::new(),
+        because => format!(" ({because})"),
+    };
+    let ago = quantity::seconds(ago.as_secs_f64().round());
+    let line = format!("its pause{because} ended {ago} ago");
+    for number in names.meant(&pause.pattern) {
+        let entry = &mut entries[number];
+        if entry.state != State::Ok {
+            entry.outcome.detail(&line);
         }
-        let because = match pause.because.as_str() {
-            "" => String::new(),
-            because => format!(" ({because})"),
-        };
-        let ago = quantity::seconds(ago.as_secs_f64().round());
-        let line = format!("its pause{because} ended {ago} ago");
-        entry.outcome.detail(&line);
     }
 }
 
