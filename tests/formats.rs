@@ -89,6 +89,17 @@ fn budgets_can_be_raised_and_lowered() {
 }
 
 #[test]
+fn a_metric_with_wide_limits_is_printed() {
+    let lists = Lists::new(
+        "[[check]]\nname = 'a'\ntype = 'users'\ncount = '@100000000000:200000000000,@3000000000000:4000000000000'\n[[check]]\nname = 'b'\ntype = 'uptime'\n",
+    );
+    let said = lists.run(&[]);
+    said.has(";@100000000000:200000000000;@3000000000000:4000000000000;0")
+        .has(" b.");
+    assert!(!said.out.contains("fit"), "{}", said.out);
+}
+
+#[test]
 fn prove_reads_the_tap_of_a_run() {
     let Some(prove) = engine::find("prove") else {
         return;

@@ -3,6 +3,7 @@
 use crate::format::{Failure, Format, Style, headline};
 use crate::model::metric::Metric;
 use crate::model::quantity::Unit;
+use crate::model::range::Number;
 use crate::model::report::{Entry, KOSHU, Report};
 use crate::model::state::State;
 use crate::model::text;
@@ -28,13 +29,9 @@ pub fn write(report: &Report, style: &Style, to: &mut dyn Write) -> io::Result<(
         first.push_str(" | ");
         first.push_str(&perfdata);
     }
-    let mut last = Vec::new();
-    if left_out > 0 {
-        last.push(format!(
-            "perfdata: {left_out} metrics do not fit, see --max-bytes"
-        ));
-    }
+    let mut last: Vec<String> = left_out.iter().map(LeftOut::line).collect();
     last.extend(report.remarks.iter().map(|it| text::fit(it, LONGEST)));
+    let last = within(last, style.max_bytes.saturating_sub(first.len() + 1));
     let news = match style.news {
         true => within(
             changes(report),
@@ -100,7 +97,9 @@ fn size(blocks: &[Vec<String>]) -> usize {
 
 /// As many lines as fit, the others counted.
 pub fn within(lines: Vec<String>, room: usize) -> Vec<String> {
-    let more = |count: usize| format!("and {count} more lines");
+    if size(std::slice::from_ref(&lines)) <= room {
+        return lines;
+    }
     let mut kept = Vec::new();
     let mut used = more(lines.len()).len() + 1;
     let total = lines.len();
@@ -111,11 +110,19 @@ pub fn within(lines: Vec<String>, room: usize) -> Vec<String> {
         }
         kept.push(line);
     }
-    let hidden = total - kept.len();
-    if hidden > 0 && more(hidden).len() < room {
-        kept.push(more(hidden));
+    let hidden = more(total - kept.len());
+    if hidden.len() < room {
+        kept.push(hidden);
     }
     kept
+}
+
+/// "and 3 more lines".
+fn more(lines: usize) -> String {
+    match lines {
+        1 => "and 1 more line".to_owned(),
+        count => format!("and {count} more lines"),
+    }
 }
 
 /// What there is to say of one check below its own line.
@@ -147,7 +154,7 @@ fn lines(entry: &Entry, single: bool, details: usize) -> Vec<String> {
             .map(|it| format!("{indent}{it}")),
     );
     if hidden > 0 && details > 0 {
-        lines.push(format!("{indent}and {hidden} more lines"));
+        lines.push(format!("{indent}{}", more(hidden)));
     }
     lines.iter().map(|it| text::fit(it, LONGEST)).collect()
 }
@@ -170,13 +177,47 @@ pub fn to_do(entry: &Entry) -> Option<String> {
     })
 }
 
-/// Perfdata in the list's order, and how many metrics did not fit.
+/// Metrics for which there is no room.
+struct LeftOut {
+    count: usize,
+    /// With how many bytes for all output there would be.
+    enough: usize,
+}
+
+impl LeftOut {
+    /// "perfdata: 1 metric does not fit, see --max-bytes (8192 has room for all)".
+    fn line(&self) -> String {
+        let LeftOut { enough, .. } = self;
+        let what = do_not_fit(self.count);
+        format!("perfdata: {what}, see --max-bytes ({enough} has room for all)")
+    }
+}
+
+/// "1 metric does not fit".
+pub fn do_not_fit(metrics: usize) -> String {
+    match metrics {
+        1 => "1 metric does not fit".to_owned(),
+        count => format!("{count} metrics do not fit"),
+    }
+}
+
+/// A metric that a check has, or has usually and not now.
+struct Wish<'r> {
+    /// The label with what stands before it.
+    label: String,
+    unit: Unit,
+    is_usual: bool,
+    /// It as it is printed.
+    item: Option<(&'r Metric, String)>,
+}
+
+/// Perfdata in the list's order, and what did not fit.
 ///
-/// What is printed depends on the list alone, never on states or values, so that no graph has gaps: the first
-/// usual metric of every check comes before the second of any, room is kept for those that a check does not
-/// have now, and each counts with the widest that its values get. What else a check measures comes after that.
-fn perfdata(report: &Report, style: &Style) -> (String, usize) {
-    let mut room = match style.max_bytes {
+/// What is printed depends on the list alone, never on states or values, so that no graph has gaps. Where there is room
+/// for all metrics at their widest, all are printed. Else the first usual metric of every check comes before the second
+/// of any, room is kept for those that a check does not have now, and what else a check measures comes after that.
+fn perfdata(report: &Report, style: &Style) -> (String, Option<LeftOut>) {
+    let room = match style.max_bytes {
         most if most > Style::MAX_BYTES => most / 2,
         most => (LINE - TEXT - 3).min(most.saturating_sub(TEXT + 3)),
     };
@@ -187,55 +228,116 @@ fn perfdata(report: &Report, style: &Style) -> (String, usize) {
         true => String::new(),
         false => format!("{}.", entry.label),
     };
-    let mut wishes: Vec<(usize, usize, &str, usize)> = Vec::new();
-    for (index, entry) in report.entries.iter().enumerate() {
-        let usual = entry.usual_metrics;
-        let more = entry.outcome.metrics().iter();
-        let more = more.filter(|metric| usual.iter().all(|it| it.0 != metric.label));
-        let more = more.map(|it| (it.label.as_str(), most(it)));
-        let ranks = (0..usual.len()).chain(USUAL..);
-        let usual = usual.iter().map(|(label, unit)| (*label, widest(*unit)));
-        let both = usual.chain(more);
-        wishes.extend(ranks.zip(both).map(|(rank, it)| (rank, index, it.0, it.1)));
-    }
-    wishes.sort_by_key(|it| it.0);
-    let mut granted: HashSet<(usize, &str)> = HashSet::new();
-    for (_, index, label, width) in wishes {
-        let cost = prefix(&report.entries[index]).len() + label.len() + width;
-        if cost <= room {
-            room -= cost;
-            granted.insert((index, label));
-        }
-    }
-    let mut items: Vec<String> = Vec::new();
-    let mut left_out = 0;
-    for (index, entry) in report.entries.iter().enumerate() {
-        let metrics = entry.outcome.metrics().iter();
-        for metric in metrics.filter(|it| it.value.is_finite()) {
-            let item = metric.perfdata(&prefix(entry));
-            let most = prefix(entry).len() + metric.label.len() + most(metric);
-            match granted.contains(&(index, metric.label.as_str())) && item.len() <= most {
-                true => items.push(item),
-                false => left_out += 1,
+    let of = |entry| wishes(entry, &prefix(entry));
+    let all: Vec<Vec<Wish>> = report.entries.iter().map(of).collect();
+    let needed: usize = all.iter().flatten().map(Wish::needs).sum();
+    let mut granted: HashSet<(usize, usize)> = HashSet::new();
+    if needed > room {
+        let places = all.iter().enumerate().flat_map(|(entry, wishes)| {
+            let places = wishes.iter().enumerate();
+            places.map(move |(place, it)| (if it.is_usual { place } else { LAST }, entry, place))
+        });
+        let mut places: Vec<(usize, usize, usize)> = places.collect();
+        places.sort_by_key(|it| it.0);
+        let mut left = room;
+        for (_, entry, place) in places {
+            let cost = all[entry][place].reserves();
+            if cost <= left {
+                left -= cost;
+                granted.insert((entry, place));
             }
         }
     }
-    (items.join(" "), left_out)
-}
-
-/// The most bytes of a metric after its label. What a wrapped plugin prints has no usual width: it counts with
-/// some room for its value to grow, so that it does not come and go.
-fn most(metric: &Metric) -> usize {
-    match &metric.as_came {
-        Some(item) => (item.to_string().len() - item.label.len()).next_multiple_of(16) + 4,
-        None => widest(metric.unit),
+    let mut items: Vec<&str> = Vec::new();
+    let mut count = 0;
+    for (entry, wishes) in all.iter().enumerate() {
+        for (place, wish) in wishes.iter().enumerate() {
+            match &wish.item {
+                Some((_, item)) if needed <= room || granted.contains(&(entry, place)) => {
+                    items.push(item);
+                }
+                Some(_) => count += 1,
+                None => (),
+            }
+        }
     }
+    let left_out = LeftOut {
+        count,
+        enough: (2 * needed).max(2 * Style::MAX_BYTES).next_power_of_two(),
+    };
+    (items.join(" "), (count > 0).then_some(left_out))
 }
 
 /// More than any check has usual metrics.
-const USUAL: usize = 1000;
+const LAST: usize = 1000;
 
-/// The most bytes of a metric after its label: value, unit, limits, bounds and the blank behind it.
+/// The usual metrics of a check in their order, and after them what else it has now.
+fn wishes<'r>(entry: &'r Entry, prefix: &str) -> Vec<Wish<'r>> {
+    let metrics = entry.outcome.metrics().iter();
+    let mut metrics: Vec<&Metric> = metrics.filter(|it| it.value.is_finite()).collect();
+    let wish = |label: &str, unit, is_usual, metric: Option<&'r Metric>| Wish {
+        label: format!("{prefix}{label}"),
+        unit,
+        is_usual,
+        item: metric.map(|it| (it, it.perfdata(prefix))),
+    };
+    let mut wishes = Vec::new();
+    for (label, unit) in entry.usual_metrics {
+        let place = metrics.iter().position(|it| it.label == *label);
+        let metric = place.map(|it| metrics.remove(it));
+        wishes.push(wish(label, *unit, true, metric));
+    }
+    wishes.extend(
+        metrics
+            .iter()
+            .map(|it| wish(&it.label, it.unit, false, Some(it))),
+    );
+    wishes
+}
+
+impl Wish<'_> {
+    /// The most bytes that it takes with its limits as they are, and the blank behind it, whatever its value becomes.
+    fn needs(&self) -> usize {
+        match &self.item {
+            None => {
+                self.label.len()
+                    + "=".len()
+                    + widest_value(self.unit)
+                    + self.unit.symbol().len()
+                    + 1
+            }
+            // What a wrapped plugin prints is of no known kind; it has some room to grow.
+            Some((metric, item)) if metric.as_came.is_some() => {
+                self.label.len() + (item.len() - self.label.len()).next_multiple_of(16) + 4
+            }
+            Some((metric, item)) => {
+                let value = Number(metric.value).to_string().len();
+                item.len() + widest_value(metric.unit).saturating_sub(value) + 1
+            }
+        }
+    }
+
+    /// What is kept for it, which its state does not change unless its limits are unusually wide.
+    fn reserves(&self) -> usize {
+        match self.is_usual {
+            true => self.needs().max(self.label.len() + widest(self.unit)),
+            false => self.needs(),
+        }
+    }
+}
+
+/// The most bytes of a value without its unit: a count, a share, a time in microseconds or years, a size.
+fn widest_value(unit: Unit) -> usize {
+    match unit {
+        Unit::None => "9999999999".len(),
+        Unit::Percent => "99.999999".len(),
+        Unit::Seconds => "9999.999999".len(),
+        Unit::Bytes => "999999999999999".len(),
+    }
+}
+
+/// The most bytes of a metric after its label, where its limits are not known: value, unit, limits, bounds and the
+/// blank behind it.
 fn widest(unit: Unit) -> usize {
     match unit {
         Unit::None => 28,
@@ -248,6 +350,8 @@ fn widest(unit: Unit) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::Judges;
+    use crate::model::range::Range;
     use crate::model::report::sample;
 
     fn written(report: &Report, style: &Style) -> String {
@@ -316,6 +420,89 @@ mod tests {
             };
             assert!(written(&thousand(), &style).len() <= most.max(300));
         }
+    }
+
+    fn measured(metrics: Vec<Metric>) -> Report {
+        let mut report = sample::report();
+        report.entries.truncate(2);
+        report.order = vec![0, 1];
+        let mut outcome = crate::model::outcome::Outcome::new("fine");
+        metrics.into_iter().for_each(|it| outcome.note(it));
+        report.entries[0].outcome = outcome;
+        report
+    }
+
+    #[test]
+    fn wide_limits_drop_no_metric_that_there_is_room_for() {
+        let wide = Judges {
+            warn: vec![Range {
+                start: 1_000_000_000_000.0,
+                end: 2_000_000_000_000.25,
+                inside: true,
+            }],
+            crit: vec![Range::up_to(123_456_789_012_345.0)],
+        };
+        for unit in [Unit::None, Unit::Percent, Unit::Seconds, Unit::Bytes] {
+            let wide = Metric::new("wide", 1e15, unit)
+                .judged(wide.clone())
+                .max(1e16);
+            let text = written(&measured(vec![wide]), &Style::default());
+            assert!(text.contains(" web.wide=1000000000000000"), "{text}");
+            assert!(!text.contains("fit"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_has_room_where_the_message_says() {
+        let many = |count: u32| {
+            let metrics = (0..count).map(|it| Metric::new(format!("m{it}"), 1.0, Unit::None));
+            measured(metrics.collect())
+        };
+        // 255 bytes of text, and 765 for perfdata.
+        let text = written(&many(30), &Style::default());
+        assert!(!text.contains("fit"), "{text}");
+        for count in [40, 100, 1000] {
+            let text = written(&many(count), &Style::default());
+            let said = text.split_once(" metrics do not fit, see --max-bytes (");
+            let (_, said) = said.unwrap_or_else(|| panic!("{text}"));
+            let enough = said.split(' ').next().and_then(|it| it.parse().ok());
+            let style = Style {
+                max_bytes: enough.unwrap_or_else(|| panic!("{text}")),
+                ..Style::default()
+            };
+            let text = written(&many(count), &style);
+            assert!(
+                !text.contains("fit") && text.len() <= style.max_bytes,
+                "{text}"
+            );
+        }
+        let one = (0..60).find_map(|it| {
+            let text = written(&many(it), &Style::default());
+            text.contains("not fit").then_some(text)
+        });
+        let one = one.unwrap_or_default();
+        assert!(
+            one.contains("\nperfdata: 1 metric does not fit, see"),
+            "{one}"
+        );
+    }
+
+    #[test]
+    fn lines_that_fit_are_all_kept_and_others_counted() {
+        let lines = || vec!["one".to_owned(), "two".to_owned()];
+        assert_eq!(within(lines(), 8), lines());
+        assert_eq!(within(lines(), 7), Vec::<String>::new());
+        assert_eq!(within(vec!["x".repeat(50)], 20), ["and 1 more line"]);
+    }
+
+    #[test]
+    fn a_value_that_grows_pushes_no_metric_out() {
+        let of = |value: f64| {
+            let metrics = (0..36).map(|it| Metric::new(format!("m{it}"), value, Unit::None));
+            let (text, _) = perfdata(&measured(metrics.collect()), &Style::default());
+            text.split(' ').count()
+        };
+        assert_eq!(of(0.0), of(9_999_999_999.0));
     }
 
     #[test]

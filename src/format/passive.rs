@@ -139,7 +139,7 @@ impl Passive<'_> {
         }
         let mut lines = self.details.clone();
         if left_out > 0 {
-            lines.insert(0, format!("perfdata: {left_out} metrics do not fit"));
+            lines.insert(0, format!("perfdata: {}", nagios::do_not_fit(left_out)));
         }
         with_lines(first, lines, most)
     }

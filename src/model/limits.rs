@@ -100,18 +100,26 @@ pub struct Limit<M> {
 impl<M: Measure> Limit<M> {
     /// The ranges in the metric's own unit, percentages taken of `whole`.
     pub fn of(&self, whole: f64) -> Vec<Range> {
-        let fix = |bound: Option<Bound>, open: f64| match bound {
+        let fix = |bound: Option<Bound>, open: f64, count: fn(f64) -> f64| match bound {
             None => open,
-            // Nobody graphs a fraction of a byte.
-            Some(it) if it.relative && M::UNIT == Unit::Bytes => (whole * it.value / 100.0).round(),
-            Some(it) if it.relative => whole * it.value / 100.0,
+            Some(it) if it.relative => {
+                let part = whole * it.value / 100.0;
+                match M::UNIT {
+                    // Nobody graphs a fraction of a byte.
+                    Unit::Bytes => part.round(),
+                    // 4.2 of 7 members are not there before the fifth is.
+                    Unit::None if (part - part.round()).abs() > 1e-6 => count(part),
+                    Unit::None => part.round(),
+                    _ => part,
+                }
+            }
             Some(it) => it.value,
         };
         self.spans
             .iter()
             .map(|span| Range {
-                start: fix(span.start, f64::NEG_INFINITY),
-                end: fix(span.end, f64::INFINITY),
+                start: fix(span.start, f64::NEG_INFINITY, f64::ceil),
+                end: fix(span.end, f64::INFINITY, f64::floor),
                 inside: span.inside,
             })
             .collect()
@@ -415,6 +423,21 @@ mod tests {
         text.parse::<Limits<M>>()
             .err()
             .unwrap_or_else(|| panic!("{text} was accepted"))
+    }
+
+    #[test]
+    fn percentages_of_counts_are_whole() {
+        let of = |text: &str, whole: f64| {
+            let limits = text.parse::<Limits<Up>>().expect(text).of(whole);
+            (limits.warn[0].start, limits.crit[0].start)
+        };
+        assert_eq!(of("60%,30%", 7.0), (5.0, 3.0));
+        assert_eq!(of("50%,33.3%", 1000.0), (500.0, 333.0));
+        let files = "80%,95%"
+            .parse::<Limits<Files>>()
+            .expect("limits")
+            .of(1023.0);
+        assert_eq!((files.warn[0].end, files.crit[0].end), (818.0, 971.0));
     }
 
     #[test]
