@@ -114,15 +114,15 @@ fn a_file_of_defaults_serves_all_files_of_its_folder() {
             "[defaults]\ntags = ['own']\n[[check]]\nname = 'b'\ntype = 'uptime'\n[[check]]\nname = 'c'\ntype = 'uptime'\ntags = ['mine']\n",
         ),
     ]);
-    let listed = koshu(&["list", "-c", &folder]).out;
-    let row = |name: &str| {
+    let row = |listed: &str, name: &str| {
         let row = listed.lines().find(|it| it.starts_with(name));
         let words = row.unwrap_or_default().split_whitespace();
         words.map(str::to_owned).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(row("a "), "a uptime 3 s common", "{listed}");
-    assert_eq!(row("b "), "b uptime 3 s own", "{listed}");
-    assert_eq!(row("c "), "c uptime 3 s mine", "{listed}");
+    let listed = koshu(&["list", "-c", &folder]).out;
+    assert_eq!(row(&listed, "a "), "a uptime 3 s common", "{listed}");
+    assert_eq!(row(&listed, "b "), "b uptime 3 s own", "{listed}");
+    assert_eq!(row(&listed, "c "), "c uptime 3 s mine", "{listed}");
     koshu(&["validate", "-c", &folder]).has("3 checks");
     // Files that are named one by one are of the same folder, too.
     let named = |name: &str| lists.path().join(name).display().to_string();
@@ -130,7 +130,8 @@ fn a_file_of_defaults_serves_all_files_of_its_folder() {
         "{folder}/../{}/zz-defaults.toml",
         lists.path().file_name().expect("a name").display()
     );
-    koshu(&["list", "-c", &named("b.toml"), "-c", &twisted]).has("b     uptime    3 s      own");
+    let listed = koshu(&["list", "-c", &named("b.toml"), "-c", &twisted]).out;
+    assert_eq!(row(&listed, "b "), "b uptime 3 s own", "{listed}");
     // Alone it checks nothing.
     koshu(&["run", "-c", &named("zz-defaults.toml")])
         .has("no [[check]]")
