@@ -176,7 +176,8 @@ fn a_service_that_greets_and_waits_is_known_at_once() {
 }
 
 /// Answers with these bytes, and breaks the connection off behind them.
-fn reset_after(bytes: &'static str) -> SocketAddr {
+fn reset_after(bytes: &str) -> SocketAddr {
+    let bytes = bytes.to_owned();
     server::serve(move |mut stream| {
         // Who closes with something unread resets the connection.
         let _ = stream.read(&mut [0; 1]);
@@ -220,6 +221,11 @@ fn a_page_that_is_cut_off_is_critical_and_says_after_how_much() {
         http(address, &["grade={cut-off='ok'}", "body=</html>"]).is("CRITICAL");
         http(address, &["grade={cut-off='ok'}", "body_not=(short|half)"]).is("CRITICAL");
     }
+    // A document that shows its own end was not cut off by what came behind it.
+    for whole in ["<html>hi</html>\n", "{\"n\": 12}"] {
+        http(reset_after(&format!("HTTP/1.1 200 OK\r\n\r\n{whole}")), &[]).is("OK");
+    }
+    http(reset_after("HTTP/1.1 200 OK\r\n\r\n12"), &[]).is("CRITICAL");
     // A page that ends with its connection, and that is closed as it should.
     http(server::fixed("HTTP/1.1 200 OK\r\n\r\n<html>half"), &[]).is("OK");
 }

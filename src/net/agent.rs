@@ -129,6 +129,8 @@ pub enum Ending {
     Whole,
     /// Before that; the text says after how many bytes, and who broke off.
     CutOff(String),
+    /// Where the connection was reset, behind a body that does not say how long it is: it may be whole.
+    Broken(String),
     /// Where the connection was closed without the word with which TLS ends (RFC 8446, section 6.1): it may be whole.
     Unclosed,
 }
@@ -306,7 +308,9 @@ pub fn get(url: &str, reach: &Reach, limit: u64) -> Result<Response, Fault> {
 /// Refuses a response whose body is cut off, for whom a part of it is nothing.
 fn whole_body(response: Response) -> Result<Response, Fault> {
     match response.ending {
-        Ending::CutOff(why) => Err(Fault::world("cut-off", format!("the answer is {why}"))),
+        Ending::CutOff(why) | Ending::Broken(why) => {
+            Err(Fault::world("cut-off", format!("the answer is {why}")))
+        }
         Ending::Whole | Ending::Unclosed => Ok(response),
     }
 }
@@ -668,15 +672,18 @@ impl Wire {
             Gone::Broken => format!("{} broke the connection off", trace.who),
             Gone::Closed | Gone::WithoutAWord => format!("{} closed the connection", trace.who),
         };
-        let cut_off = |after: String| Ending::CutOff(format!("cut off after {after}: {who}"));
+        let cut_off = |after: String| format!("cut off after {after}: {who}");
         trace.ending = match (self.reader.end(), how) {
             (End::Whole, _) | (End::Unframed, Gone::Closed) => Ending::Whole,
             (End::Unframed, Gone::WithoutAWord) => Ending::Unclosed,
             (End::Unframed, Gone::Broken) => {
-                cut_off(counted(self.reader.in_body().unwrap_or_default()))
+                let bytes = self.reader.in_body().unwrap_or_default();
+                Ending::Broken(cut_off(counted(bytes)))
             }
-            (End::InBody(bytes, Some(all)), _) => cut_off(format!("{bytes} of {}", counted(all))),
-            (End::InBody(bytes, None), _) => cut_off(counted(bytes)),
+            (End::InBody(bytes, Some(all)), _) => {
+                Ending::CutOff(cut_off(format!("{bytes} of {}", counted(all))))
+            }
+            (End::InBody(bytes, None), _) => Ending::CutOff(cut_off(counted(bytes))),
             (End::InHead(bytes), _) => {
                 let text = format!("{who} within its headers, after {}", counted(bytes as u64));
                 trace.fault = Some(Fault::world("closed", text));

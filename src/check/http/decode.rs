@@ -57,14 +57,14 @@ pub fn decode(
                 continue;
             }
         };
-        let (bytes, more) = match decoded {
-            Ok(decoded) => decoded,
-            Err(begin) if partial && !begin.is_empty() => (begin, false),
+        let (bytes, more, summed) = match decoded {
+            Ok((bytes, more)) => (bytes, more, !more),
+            Err(begin) if partial && !begin.is_empty() => (begin, false, false),
             Err(_) => return Err(format!("the body is not the {coding} that it says it is")),
         };
         plain.body = bytes;
         plain.more |= more;
-        plain.summed = !more && !partial;
+        plain.summed = summed;
     }
     Ok(plain)
 }
@@ -169,6 +169,19 @@ mod tests {
         assert!(decode(&headers("br"), b"hello".to_vec(), false, 10).is_err());
         let empty = decode(&headers("br"), vec![], false, 10);
         assert_eq!(empty, Ok(Plain::default()));
+    }
+
+    #[test]
+    fn codings_of_the_transfer_are_undone_like_those_of_the_page() {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(b"hello").expect("memory");
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "transfer-encoding",
+            "gzip, chunked".parse().expect("a value"),
+        );
+        let plain = decode(&headers, gzip.finish().expect("memory"), false, 100);
+        assert_eq!(plain.expect("gzip").body, b"hello");
     }
 
     #[test]

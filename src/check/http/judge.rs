@@ -69,13 +69,14 @@ impl Http {
         } = seen;
         let most = self.most();
         let body = std::mem::take(&mut response.body);
-        let partial = response.cut || matches!(response.ending, Ending::CutOff(_));
+        let cut_off = matches!(response.ending, Ending::CutOff(_) | Ending::Broken(_));
+        let partial = response.cut || cut_off;
         let decoded = decode::decode(&response.headers, body, partial, most);
         let coding = decoded.as_ref().err().cloned();
         let plain = decoded.unwrap_or_default();
         response.body = plain.body;
         response.cut |= plain.more;
-        let is_read = self.reads_body() || response.ending == Ending::Unclosed;
+        let is_read = self.reads_body() || response.ending != Ending::Whole;
         let text = match is_read {
             true => charset::read(&response.headers, &response.body),
             false => Text::of_bytes(&response.body),
@@ -244,7 +245,7 @@ impl Http {
         response: &Response,
         text: &Text,
     ) -> anyhow::Result<()> {
-        let cut_off = matches!(response.ending, Ending::CutOff(_));
+        let cut_off = matches!(response.ending, Ending::CutOff(_) | Ending::Broken(_));
         let place = match (response.cut, cut_off) {
             (false, false) => "in the body".to_owned(),
             (false, true) => "in what came of the body".to_owned(),
@@ -373,7 +374,10 @@ fn judge_ending(outcome: &mut Outcome, response: &Response, text: &Text, summed:
         Ending::CutOff(why) => {
             outcome.find("cut-off", State::Critical, &format!("the page is {why}"));
         }
-        Ending::Unclosed if response.cut || summed || is_complete(text) => (),
+        Ending::Broken(_) | Ending::Unclosed if response.cut || summed || is_complete(text) => (),
+        Ending::Broken(why) => {
+            outcome.find("cut-off", State::Critical, &format!("the page is {why}"));
+        }
         Ending::Unclosed => {
             let line = format!(
                 "the page may be cut off after {}: it does not say how long it is, and TLS ended without close_notify",
@@ -398,7 +402,9 @@ fn is_complete(text: &Text) -> bool {
         }
         let tag = body.len().saturating_sub(b"</html>".len());
         body[tag..].eq_ignore_ascii_case(b"</html>")
-            || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+            // A number may be a part of a number.
+            || matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+                && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
     })
 }
 
