@@ -54,6 +54,11 @@ fn read(text: &str) -> Result<Link, String> {
         return Err(format!("\"{shown}\" has no host"));
     }
     let (text, zone) = net::unzoned(text);
+    if zone.as_ref().is_some_and(String::is_empty) {
+        return Err(format!(
+            "\"{shown}\" has an address without the network interface behind its `%`"
+        ));
+    }
     let mut url = url::Url::parse(&text).map_err(|it| format!("\"{shown}\" is no URL: {it}"))?;
     let login = match (url.username(), url.password()) {
         ("", None) => None,
@@ -166,6 +171,7 @@ mod tests {
         assert!(read("ftp://h/").is_err());
         assert!(read("http:///x").is_err());
         assert!(read("http://h:x/").is_err());
+        assert!(read("http://[fe80::1%]/").is_err());
         let url = read("https://u:p%40@h/あ b").expect("a URL");
         assert_eq!(url.url.to_string(), "https://h/%E3%81%82%20b");
         assert_eq!(url.login, Some(("u".to_owned(), "p@".to_owned())));
