@@ -298,3 +298,21 @@ fn a_bundle_with_one_damaged_block_is_not_silently_shorter() {
     fs::write(&bundle, [der("good"), b"\x30\x03abc".to_vec()].concat()).expect("a file");
     koshu(&["cert", &format!("file={bundle}")]).is("UNKNOWN");
 }
+
+#[test]
+fn damage_is_told_in_words_and_not_in_the_librarys_own() {
+    let Some(lab) = lab() else { return };
+    lab.issue(&GOOD);
+    let [pem, der] = ["good.pem", "good.der"].map(|it| lab.at(it));
+    engine::openssl(&["x509", "-in", &pem, "-outform", "DER", "-out", &der]);
+    let good = fs::read(&der).expect("a file");
+    for at in 0..good.len().min(120) {
+        let mut bytes = good.clone();
+        bytes[at] = bytes[at].wrapping_add(1);
+        fs::write(&der, &bytes[..good.len() - at % 3]).expect("a file");
+        let said = koshu(&["cert", &format!("file={der}")]);
+        for word in ["Tag(", "Some(", "nom error", "BER"] {
+            assert!(!said.out.contains(word), "byte {at}: {}", said.out);
+        }
+    }
+}

@@ -198,13 +198,13 @@ fn a_warning_before_the_server_hello_is_no_error() {
 #[test]
 fn certificate_lists_whose_lengths_contradict_each_other_are_a_broken_protocol() {
     let Some(lab) = lab() else { return };
-    for suite in [0x35u8, 0x2f] {
+    for suite in [[0, 0x35u8], [0xc0, 0x2f]] {
         for version in [1, 3] {
             let address = server::serve(move |mut stream| {
                 let _ = stream.read(&mut [0; 4096]);
                 let mut hello = vec![2, 0, 0, 38, 3, version];
                 hello.extend([7; 32]);
-                hello.extend([0, 0, suite, 0]);
+                hello.extend([0, suite[0], suite[1], 0]);
                 // A list of 5 bytes that says it has one certificate of 9.
                 let list = [11, 0, 0, 8, 0, 0, 5, 0, 0, 9, 1, 2];
                 let length = (hello.len() + list.len()) as u8;
@@ -215,6 +215,9 @@ fn certificate_lists_whose_lengths_contradict_each_other_are_a_broken_protocol()
             let said = lab.check(address, &["--format", "json"]);
             assert_eq!(said.codes(), ["protocol"], "{}", said.out);
             assert_eq!(said.json()["state"], 2);
+            for said in both(&lab, address, &[]) {
+                assert_ne!(said.codes(), ["not-tls"], "{}", said.out);
+            }
         }
     }
 }

@@ -234,7 +234,7 @@ impl Context {
     fn openssl(&self) -> Openssl {
         Openssl {
             children: self.run.children.clone(),
-            path: self.run.env.var("PATH").unwrap_or_default().to_owned(),
+            path: self.run.env.var("PATH").map(str::to_owned),
             deadline: self.deadline,
         }
     }

@@ -164,6 +164,10 @@ impl Check for Tcp {
         self.ca.as_ref().map(|_| "which files root reads")
     }
 
+    fn spawns(&self) -> bool {
+        self.legacy
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let port = net::port_flaw(&self.host, self.port, None).map(|it| flaw("host", it));
         let useless = self.verify.is_some() || self.ca.is_some() || self.legacy;

@@ -24,8 +24,8 @@ use std::time::Instant;
 /// How to start it.
 pub struct Openssl {
     pub children: Arc<Children>,
-    /// Where programs are looked for.
-    pub path: String,
+    /// Where programs are looked for, if the environment says so.
+    pub path: Option<String>,
     pub deadline: Instant,
 }
 
@@ -33,9 +33,15 @@ impl Openssl {
     /// The program without anything of our environment, and without this machine's policy of what is too old.
     fn command(&self) -> Command {
         let mut command = Command::new("openssl");
+        let path = match self.path.as_deref() {
+            None => "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+            // An empty one would mean the working directory.
+            Some("") => "/var/empty",
+            Some(path) => path,
+        };
         command
             .env_clear()
-            .env("PATH", &self.path)
+            .env("PATH", path)
             .env("OPENSSL_CONF", "/dev/null");
         command
     }

@@ -353,7 +353,10 @@ impl<S: Read + Write> Talk<'_, S> {
                 Some("691" | "421" | "451") => return Err(self.refused(&line)),
                 // ERR_YOUREBANNEDCREEP.
                 Some("ERROR" | "465") => return Err(self.turned_away(&line)),
-                Some("PING") => self.say(line.replacen("PING", "PONG", 1).as_bytes())?,
+                Some("PING") => {
+                    let answer = line.replacen("PING", "PONG", 1);
+                    self.say(format!("{answer}\r\n").as_bytes())?;
+                }
                 _ => (),
             }
         }

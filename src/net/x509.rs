@@ -72,6 +72,11 @@ impl Certificate {
                 nom::Err::Error(why) | nom::Err::Failure(why) => why.to_string(),
                 nom::Err::Incomplete(_) => "it is cut off".to_owned(),
             };
+            // What the library says of bytes that are no DER is for who writes libraries.
+            let why = match why.starts_with("nom ") || why.contains("BER") || why.contains('(') {
+                true => "its encoding is cut off or damaged".to_owned(),
+                false => why,
+            };
             anyhow!("not an X.509 certificate: {why}")
         })?;
         let own = &der[..der.len() - rest.len()];

@@ -343,6 +343,10 @@ impl Check for Http {
         }
     }
 
+    fn spawns(&self) -> bool {
+        self.legacy
+    }
+
     fn flaws(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
         let mut wrong = |key: &'static str, message: &str| flaws.push(flaw(key, message));
