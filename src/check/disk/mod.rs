@@ -328,8 +328,19 @@ impl Disk {
         let all_local = mounts.iter().all(Mount::is_harmless);
         let here =
             |path: &Path, mount: &Mount| mount.is_local() && (all_local || path == mount.point);
-        // What fstab knows by another path than the table is looked at, too.
-        let suspects = unmounted.iter().map(|it| {
+        // Where a link leads can be asked where nothing hangs.
+        let real = |path: &Path| {
+            let found = all_local.then(|| fs::canonicalize(path).ok()).flatten();
+            found.unwrap_or_else(|| path.to_owned())
+        };
+        // What fstab may know by another path than the table is looked at, too, but nothing that is not asked for.
+        let holds = |it: &&Planned| {
+            let point = real(&it.point);
+            let mut paths = wanted.iter().map(|it| &it.0);
+            missing.contains(&it.point)
+                || paths.any(|path| path.starts_with(&it.point) || real(path).starts_with(&point))
+        };
+        let suspects = unmounted.iter().filter(holds).map(|it| {
             let mount = mounts::of(mounts, &it.point).cloned().unwrap_or_default();
             (it.point.clone(), mount)
         });
@@ -353,11 +364,6 @@ impl Disk {
             Some(Answer::Space(space)) => !space.on.is_point,
             Some(Answer::Missing) => true,
             _ => false,
-        };
-        // Where a link leads can be asked where nothing hangs.
-        let real = |path: &Path| {
-            let found = all_local.then(|| fs::canonicalize(path).ok()).flatten();
-            found.unwrap_or_else(|| path.to_owned())
         };
         let planned: Vec<(PathBuf, PathBuf)> = fstab
             .iter()

@@ -1,8 +1,8 @@
 //! Follows logs from one run to the next, also where they were rotated, compressed or cut in between (logrotate(8)).
 //!
 //! A mark tells how far a log was read and what stood there: its first and its last bytes before that place. A file that
-//! bears them is that log, whatever it is called now. What a log left behind is looked for in its folder, the folders
-//! in and beside that, and those that logrotate's own configuration names.
+//! bears them is that log, whatever it is called now. What a log left behind is looked for in its folder and in that of
+//! the file that it links to, in the folders in and beside these, and those that logrotate's own configuration names.
 
 use super::content::{self, MOST, Text};
 use super::search::{Found, Search};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -98,6 +98,8 @@ const SLACK: Duration = Duration::from_secs(60);
 const RESERVE: Duration = Duration::from_millis(150);
 /// The most files and folders that are looked through for one log.
 const LOOKED_AT: usize = 10_000;
+/// The most files in its folder of which the beginning is compared with a log that has gone.
+const NEAR: usize = 1000;
 /// The most files of one log that are remembered.
 const REMEMBERED: usize = 16;
 /// So many files may be open at once.
@@ -333,7 +335,7 @@ pub fn follow(
     for log in &all {
         let is_searched = !walk.whole.contains(&key(log));
         let found: Vec<PathBuf> = match is_searched {
-            true => relatives(log),
+            true => relatives(log, marks.files.get(&key(log)).map(|it| it.inode)),
             false => {
                 let own = marks.left.iter().filter(|it| path_of(&it.log) == *log);
                 own.map(|it| path_of(&it.path)).collect()
@@ -376,6 +378,28 @@ pub fn follow(
         };
         files.push(file);
         from.push(Some(found));
+    }
+    // Under another name it can only be known by what is in it.
+    for log in &all {
+        let name = key(log);
+        if marks.files.contains_key(&name) && !walk.done.contains(&name) {
+            for path in neighbours(log) {
+                let about = fs::metadata(&path).ok().filter(Metadata::is_file);
+                let about = about.filter(|it| !taken.contains(&it.ino()));
+                let mut file = match about {
+                    Some(about) => File::new(&path, log, &about),
+                    None => continue,
+                };
+                // One that cannot be read is hardly this log.
+                if walk.is_recent(file.written)
+                    && let Ok(Some(found)) = walk.by_print(&mut file, marks)
+                {
+                    taken.insert(file.inode);
+                    files.push(file);
+                    from.push(Some(found));
+                }
+            }
+        }
     }
     for (file, from) in files.iter_mut().zip(&mut from) {
         if from.is_none() {
@@ -489,10 +513,16 @@ impl Walk<'_> {
     ) -> From {
         let name = key(&file.log);
         let mark = marks.files.get(&name);
+        // The number of a file is another one's on another device.
+        let is_named = || both(&file.log).iter().any(|it| is_relative(it, &file.path));
         let was_looked_at = mark.is_some()
             || named == Some(&file.log)
             || marks.left.iter().any(|it| it.log == name);
-        if self.before.is_none() || !is_searched || !was_looked_at || !self.is_recent(file.written)
+        if self.before.is_none()
+            || !is_searched
+            || !was_looked_at
+            || !self.is_recent(file.written)
+            || !is_named()
         {
             return From::Nowhere(None);
         }
@@ -771,13 +801,17 @@ fn is_stamp(word: &[u8], digits: usize) -> bool {
     count >= digits && word.iter().all(is_part)
 }
 
-/// What may be parts of a log, by their names: beside it, in the folders in and beside its own, and where logrotate's
-/// configuration says.
-fn relatives(log: &Path) -> Vec<PathBuf> {
-    let Some(folder) = log.parent() else {
-        return Vec::new();
-    };
-    let mut folders = vec![folder.to_owned()];
+/// A log, and the file that it links to.
+fn both(log: &Path) -> Vec<PathBuf> {
+    let real = fs::canonicalize(log).ok();
+    let mut both = vec![log.to_owned()];
+    both.extend(real.filter(|it| it != log));
+    both
+}
+
+/// What may be parts of a log, by their names or the number of the file: beside it, in the folders in and beside its
+/// own, and where logrotate's configuration says.
+fn relatives(log: &Path, inode: Option<u64>) -> Vec<PathBuf> {
     let below = |folder: &Path| -> Vec<PathBuf> {
         let all = fs::read_dir(folder).into_iter().flatten().flatten();
         let only = all.take(LOOKED_AT).filter(|it| {
@@ -786,19 +820,39 @@ fn relatives(log: &Path) -> Vec<PathBuf> {
         });
         only.map(|it| it.path()).take(200).collect()
     };
-    folders.extend(below(folder));
-    folders.extend(folder.parent().into_iter().flat_map(below));
-    folders.extend(olddirs().into_iter().map(|it| folder.join(it)));
-    let mut known = HashSet::new();
-    folders.retain(|it| known.insert(it.clone()));
+    let mut found = Vec::new();
+    for log in both(log) {
+        let Some(folder) = log.parent() else {
+            continue;
+        };
+        let mut folders = vec![folder.to_owned()];
+        folders.extend(below(folder));
+        folders.extend(folder.parent().into_iter().flat_map(below));
+        folders.extend(olddirs().into_iter().map(|it| folder.join(it)));
+        let mut known = HashSet::new();
+        folders.retain(|it| known.insert(it.clone()));
+        let all = folders
+            .iter()
+            .flat_map(|it| fs::read_dir(it).into_iter().flatten().flatten());
+        let named = all.take(LOOKED_AT).filter(|it| {
+            let path = it.path();
+            path != log && (Some(it.ino()) == inode || is_relative(&log, &path))
+        });
+        found.extend(named.map(|it| it.path()));
+    }
+    found
+}
+
+/// What lies in the folder of a log under any name.
+fn neighbours(log: &Path) -> Vec<PathBuf> {
+    let folders: Vec<PathBuf> = both(log)
+        .iter()
+        .filter_map(|it| it.parent().map(Path::to_owned))
+        .collect();
     let all = folders
         .iter()
         .flat_map(|it| fs::read_dir(it).into_iter().flatten().flatten());
-    let named = all
-        .take(LOOKED_AT)
-        .map(|it| it.path())
-        .filter(|it| is_relative(log, it));
-    named.collect()
+    all.take(NEAR).map(|it| it.path()).collect()
 }
 
 /// The folders that logrotate(8) is told to rotate into.
@@ -967,9 +1021,23 @@ mod tests {
              head -c $((size - 10)) /dev/zero | tr '\\0' y >> app.log; printf '\\nFATAL two' | head -c 11 | tail -c 11 > /dev/null; \
              printf '\\nFATAL two\\n' >> app.log",
             "cp app.log app.log.1; gzip app.log.1; echo FATAL two > app.log",
+            // Under names that nobody could guess.
+            "mv app.log kept; echo FATAL two > app.log",
+            "gzip -c app.log > kept; echo FATAL two > app.log",
+            "cp app.log kept; echo FATAL two > app.log",
         ] {
             Log::rotated(script, "one two");
         }
+    }
+
+    #[test]
+    fn a_log_that_is_a_link_is_found_where_it_led() {
+        let mut log = Log::new();
+        log.sh("mkdir ../data; mv app.log ../data/a; ln -s ../data/a app.log");
+        log.look();
+        log.append("FATAL one\n");
+        log.sh("echo FATAL two > ../data/b; ln -sf ../data/b app.log");
+        log.finds("one two");
     }
 
     #[test]
