@@ -88,7 +88,7 @@ const CODES: &[Code] = &[
     code(
         "unread",
         "UNKNOWN",
-        "What was written to a log since the last run cannot be searched, as after it was emptied or taken away: keep what is rotated where `explain file` says that it is looked for, and at least until the next run.",
+        "What was written to a log since the last run cannot be searched, as after it was emptied or taken away: keep what is rotated until the next run, where `new_lines` says that it is looked for.",
     ),
     code(
         "future",
