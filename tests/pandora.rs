@@ -60,7 +60,7 @@ fn the_agent_has_all_modules_in_its_file() {
         "{modules}"
     );
     assert!(
-        modules.contains("['koshu soon used', '91', '', '%']"),
+        modules.contains("['koshu soon | used', '91', '', '%']"),
         "{modules}"
     );
     let hostile = modules

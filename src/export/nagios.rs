@@ -31,6 +31,9 @@ pub const ENGINE: Engine = Engine {
     proof: "Tried with Nagios 4.4.6: active, spool, pipe, freshness.",
 };
 
+/// What says that nothing came; the command of a check begins with `koshu_`.
+const STALE: &str = "koshu-stale";
+
 fn active(order: &Order) -> String {
     let mut text = String::new();
     for service in order.services() {
@@ -59,12 +62,12 @@ pub fn attempts(order: &Order, service: &Service) -> &'static str {
 
 fn passive(order: &Order) -> String {
     let mut text = format!(
-        "define command {{\n    command_name  koshu_stale\n    command_line  {} check_dummy 3 \"no result of koshu for 15 min\"\n}}\n",
+        "define command {{\n    command_name  {STALE}\n    command_line  {} check_dummy 3 \"no result of koshu for 15 min\"\n}}\n",
         in_config(&order.exe)
     );
     for service in order.passive() {
         text.push_str(&format!(
-            "define service {{\n    use                     generic-service\n    host_name               {}\n    service_description     {}\n    active_checks_enabled   0\n    passive_checks_enabled  1\n    max_check_attempts      1\n    check_freshness         1\n    freshness_threshold     900\n    check_command           koshu_stale\n}}\n",
+            "define service {{\n    use                     generic-service\n    host_name               {}\n    service_description     {}\n    active_checks_enabled   0\n    passive_checks_enabled  1\n    max_check_attempts      1\n    check_freshness         1\n    freshness_threshold     900\n    check_command           {STALE}\n}}\n",
             order.host,
             nagios_name(service.name)
         ));

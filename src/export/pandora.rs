@@ -12,7 +12,7 @@ pub const ENGINE: Engine = Engine {
         write: agent,
     }],
     set_up: &[
-        "Append the output of koshu export pandora to pandora_agent.conf and restart the agent: every check becomes a module koshu NAME, every metric a module koshu NAME LABEL.",
+        "Append the output of koshu export pandora to pandora_agent.conf and restart the agent: every check becomes a module koshu NAME, every metric a module koshu NAME | LABEL, which no check can be called.",
     ],
     states: "The value of a module is 0 to 3: 1 is WARNING, 2 and 3 are CRITICAL by the module's limits; the text tells UNKNOWN from CRITICAL.",
     limits: "4 kB of text for each module, what does not fit is counted.",

@@ -2,7 +2,6 @@
 
 use crate::format::{Style, passive};
 use crate::model::metric::Metric;
-use crate::model::name;
 use crate::model::range::{Number, Range};
 use crate::model::report::Report;
 use std::io::{self, Write};
@@ -12,7 +11,8 @@ const MOST: usize = 16 << 10;
 
 pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
     for result in passive::all(report) {
-        let metrics: Vec<String> = result.metrics.iter().map(metric).collect();
+        let labelled = result.labelled();
+        let metrics: Vec<String> = labelled.iter().map(|it| metric(&it.0, it.1)).collect();
         let metrics = match metrics.is_empty() {
             true => "-".to_owned(),
             false => metrics.join("|"),
@@ -30,7 +30,7 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
 }
 
 /// `label=value;warn;crit;min;max`, without units; of ranges only those that Checkmk reads, `upper` and `lower:upper`.
-fn metric(metric: &Metric) -> String {
+fn metric(label: &str, metric: &Metric) -> String {
     let side = |ranges: &[Range]| match Metric::shown(ranges) {
         Some(it) if !it.inside && it.end.is_finite() => {
             let end = Number(it.end);
@@ -53,6 +53,5 @@ fn metric(metric: &Metric) -> String {
         bound(metric.max),
     ]
     .join(";");
-    let label = name::label(&metric.label);
     format!("{label}={}", fields.trim_end_matches(';'))
 }

@@ -2,12 +2,13 @@
 
 use crate::format::{Failure, Format, Style, headline};
 use crate::model::metric::Metric;
+use crate::model::name;
 use crate::model::quantity::Unit;
 use crate::model::range::Number;
 use crate::model::report::{Entry, KOSHU, Report};
 use crate::model::state::State;
 use crate::model::text;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 /// The most bytes of the first line's text, which status pages and SMS show (integrations of old engines).
@@ -229,7 +230,8 @@ fn perfdata(report: &Report, style: &Style) -> (String, Option<LeftOut>) {
         false => format!("{}.", entry.label),
     };
     let of = |entry| wishes(entry, &prefix(entry));
-    let all: Vec<Vec<Wish>> = report.entries.iter().map(of).collect();
+    let mut all: Vec<Vec<Wish>> = report.entries.iter().map(of).collect();
+    keep_apart(&mut all, &report.entries);
     let needed: usize = all.iter().flatten().map(Wish::needs).sum();
     let mut granted: HashSet<(usize, usize)> = HashSet::new();
     if needed > room {
@@ -266,6 +268,27 @@ fn perfdata(report: &Report, style: &Style) -> (String, Option<LeftOut>) {
         enough: (2 * needed).max(2 * Style::MAX_BYTES).next_power_of_two(),
     };
     (items.join(" "), (count > 0).then_some(left_out))
+}
+
+/// Gives a metric another label whose own is that of another check: `web` with `a.time` and `web.a` with `time`.
+fn keep_apart(all: &mut [Vec<Wish>], entries: &[Entry]) {
+    let mut owners: HashMap<String, usize> = HashMap::new();
+    for (number, wishes) in all.iter_mut().enumerate() {
+        for wish in wishes {
+            let owner = *owners.entry(wish.label.clone()).or_insert(number);
+            if owner != number {
+                wish.label = name::hashed(&wish.label, &entries[number].name);
+                if let Some((metric, item)) = &mut wish.item {
+                    let label = wish.label.clone();
+                    let apart = Metric {
+                        label,
+                        ..metric.clone()
+                    };
+                    *item = apart.perfdata("");
+                }
+            }
+        }
+    }
 }
 
 /// More than any check has usual metrics.
@@ -493,6 +516,27 @@ mod tests {
         assert_eq!(within(lines(), 8), lines());
         assert_eq!(within(lines(), 7), Vec::<String>::new());
         assert_eq!(within(vec!["x".repeat(50)], 20), ["and 1 more line"]);
+    }
+
+    #[test]
+    fn metrics_of_two_checks_never_share_a_label() {
+        let time = |label: &str| {
+            let mut outcome = crate::model::outcome::Outcome::new("fine");
+            outcome.note(Metric::new(label, 1.0, Unit::Seconds));
+            outcome
+        };
+        let mut report = sample::report();
+        report.entries[0].outcome = time("a.time");
+        report.entries[1].label = "web.a".to_owned();
+        report.entries[1].outcome = time("time");
+        let (text, _) = perfdata(&report, &Style::default());
+        let labels: Vec<&str> = text
+            .split(' ')
+            .filter_map(|it| it.split('=').next())
+            .collect();
+        assert_eq!(labels.len(), 2, "{text}");
+        assert_eq!(labels[0], "web.a.time");
+        assert!(labels[1].starts_with("web.a.time_"), "{text}");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::io::{self, Write};
 
 /// The most bytes of a description.
 const MOST: usize = 4 << 10;
+/// Between a check and its metric: no name and no label has a `|`, so that no two modules share a name.
+const OF: &str = " | ";
 
 pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
     for result in passive::all(report) {
@@ -19,7 +21,7 @@ pub fn write(report: &Report, _: &Style, to: &mut dyn Write) -> io::Result<()> {
         let state = result.state.code().to_string();
         module(to, &name, &state, &result.long_text(MOST), limits)?;
         for metric in &result.metrics {
-            let name = format!("{name} {}", metric.label);
+            let name = format!("{name}{OF}{}", metric.label);
             let unit = format!("<unit>{}</unit>", cdata(metric.unit_symbol()));
             let value = Number(metric.value).to_string();
             module(to, &name, &value, "", &unit)?;

@@ -2,10 +2,11 @@
 
 use crate::format::{headline, nagios};
 use crate::model::metric::Metric;
+use crate::model::name;
 use crate::model::quantity::Unit;
 use crate::model::report::{Entry, Part, Report};
 use crate::model::state::State;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// The name of the summary; no check may be called so.
@@ -147,6 +148,24 @@ impl Passive<'_> {
     /// Text and details alone, as [`Passive::output`].
     pub fn long_text(&self, most: usize) -> String {
         with_lines(self.text.clone(), self.details.clone(), most)
+    }
+
+    /// Every metric with its label in `[A-Za-z0-9_.-]`, each label once: a plugin's that become the same get a hash.
+    pub fn labelled(&self) -> Vec<(String, &Metric)> {
+        let plain = self.metrics.iter().map(|it| (name::label(&it.label), it));
+        let plain: Vec<(String, &Metric)> = plain.collect();
+        let mut counts: HashMap<String, u32> = HashMap::new();
+        for (label, _) in &plain {
+            *counts.entry(label.clone()).or_default() += 1;
+        }
+        let apart =
+            plain.into_iter().map(
+                |(label, it)| match counts[&label] > 1 && label != it.label {
+                    true => (name::hashed(&label, &it.label), it),
+                    false => (label, it),
+                },
+            );
+        apart.collect()
     }
 
     /// Every metric as perfdata has it.

@@ -120,3 +120,73 @@ fn no_text_breaks_out_of_its_record() {
         .count();
     assert_eq!(tests, results - 1);
 }
+
+/// Checks whose names are those of the summary's counts, and of each other's metrics.
+fn meeting() -> Report {
+    let mut report = sample::report();
+    report.entries.truncate(1);
+    report.order = vec![0];
+    for name in ["ok", "time", "warning", "web time", "web | time"] {
+        let mut entry = report.entries[0].clone();
+        entry.name = crate::model::text::clean(name);
+        entry.label = crate::model::name::label(&format!("x {name}"));
+        report.order.push(report.entries.len());
+        report.entries.push(entry);
+    }
+    // A plugin's labels that become the same where only some characters are allowed.
+    let (items, _) = perfdata::parse("'C:\\ %'=1 'C:/ %'=2 C____=3");
+    for item in items {
+        report.entries[0]
+            .outcome
+            .note(item.metric().expect("a number"));
+    }
+    report
+}
+
+#[test]
+fn two_things_never_share_a_name() {
+    let of = |name: &str| {
+        let format = Format::named(name).expect("a format");
+        String::from_utf8(format.bytes(&meeting(), &Style::default())).expect("UTF-8")
+    };
+    let all_differ = |format: &str, names: Vec<&str>| {
+        let mut seen = std::collections::HashSet::new();
+        assert!(names.len() > 6, "{format}: {names:?}");
+        for it in names {
+            assert!(seen.insert(it), "{format}: {it} twice");
+        }
+    };
+    let text = of("pandora");
+    let names = text.split("<name>").skip(1);
+    all_differ(
+        "pandora",
+        names.filter_map(|it| it.split("</name>").next()).collect(),
+    );
+    let text = of("zabbix");
+    let keys = text
+        .lines()
+        .map(|it| it.split("\" \"").nth(1).unwrap_or(it));
+    let keys = keys.map(|it| it.split("\" ").next().unwrap_or(it));
+    all_differ("zabbix", keys.collect());
+    let text = of("checkmk");
+    let first = text.lines().find(|it| it.starts_with("0 \"web\""));
+    let metrics = first
+        .unwrap_or_default()
+        .split(' ')
+        .nth(2)
+        .unwrap_or_default();
+    let labels = metrics.split('|').filter_map(|it| it.split('=').next());
+    let labels: std::collections::HashSet<&str> = labels.collect();
+    assert_eq!(labels.len(), 4, "{text}");
+    let text = of("nagios");
+    let perfdata = text.lines().next().and_then(|it| it.split(" | ").nth(1));
+    let items = perfdata.unwrap_or_default().split(' ');
+    all_differ(
+        "nagios",
+        items
+            .filter_map(|it| it.rsplit_once('='))
+            .map(|it| it.0)
+            .filter(|it| it.contains('.'))
+            .collect(),
+    );
+}

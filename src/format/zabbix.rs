@@ -4,7 +4,6 @@
 use crate::format::Style;
 use crate::format::passive::{self, Passive, SUMMARY};
 use crate::model::duration::since_1970;
-use crate::model::name;
 use crate::model::range::Number;
 use crate::model::report::Report;
 use serde_json::{Value, json};
@@ -42,11 +41,11 @@ pub fn samples(all: &[Passive], is_due: &dyn Fn(&Passive) -> bool) -> Vec<Sample
         .collect();
     let metrics: Vec<Value> = checks()
         .flat_map(|check| {
-            check.metrics.iter().map(|it| {
+            check.labelled().into_iter().map(|(label, it)| {
                 json!({
                     "{#LABEL}": check.label,
                     "{#NAME}": check.name,
-                    "{#METRIC}": name::label(&it.label),
+                    "{#METRIC}": label,
                     "{#UNIT}": it.unit_symbol(),
                 })
             })
@@ -65,8 +64,8 @@ pub fn samples(all: &[Passive], is_due: &dyn Fn(&Passive) -> bool) -> Vec<Sample
         let text = it.long_text(MOST);
         samples.push(sample(format!("koshu.text[{label}]"), text));
         // The summary is no discovered check, so that its counts have no items.
-        for metric in it.metrics.iter().filter(|_| it.name != SUMMARY) {
-            let metric_label = name::label(&metric.label);
+        let labelled = it.labelled().into_iter();
+        for (metric_label, metric) in labelled.filter(|_| it.name != SUMMARY) {
             samples.push(sample(
                 format!("koshu.metric[{label},{metric_label}]"),
                 Number(metric.value).to_string(),
