@@ -760,9 +760,9 @@ fn checks_that_take_the_whole_deadline_leave_time_to_deliver() {
     let text = said.is("UNKNOWN");
     said.has("not started: the run's deadline of 4 s, less 0.8 s to deliver, came first");
     assert!(!said.out.contains("koshu-delivery"), "{}", said.out);
-    assert!(text.contains("no answer in time"), "{text}");
+    assert!(text.contains("no answer"), "{text}");
     let message = gone.recv().expect("a message");
-    assert!(message.contains("no answer in time"), "{message}");
+    assert!(message.contains("no answer"), "{message}");
     assert!(said.took < Duration::from_secs(4), "{:?}", said.took);
 }
 

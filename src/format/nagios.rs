@@ -413,7 +413,7 @@ mod tests {
         for number in 0..1000 {
             let mut entry = report.entries[number % 4].clone();
             entry.name = format!("check {number}");
-            entry.label = crate::model::name::label(&entry.name);
+            entry.label = name::label(&entry.name);
             report.entries.push(entry);
             report.order.push(report.order.len());
         }
