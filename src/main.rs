@@ -7,6 +7,7 @@
 //! runner > triage, history > plan > deliver > check > host > net, format > model;
 //! `tests/layers.rs` keeps it so.
 
+mod bounded;
 mod check;
 mod cli;
 mod config;
@@ -157,7 +158,7 @@ fn koshu(cli: Cli) -> u8 {
             },
         )),
         Command::Validate(given) => tell(lists(&given, &cli::History::default()).and_then(|it| {
-            let (plan, warnings) = config::validate(&it.sources)?;
+            let (plan, warnings) = config::validate(&it.sources, SystemTime::now())?;
             Ok(manual::validated(
                 &plan,
                 &it.sources,
@@ -234,7 +235,7 @@ fn lists(given: &Lists, history: &cli::History) -> Result<Asked, Mistakes> {
             origin: None,
         });
     }
-    let lost = |text: String| Mistakes(vec![Mistake::of(list::STANDARD, &text)]);
+    let lost = |text: String| Mistakes::of(vec![Mistake::of(list::STANDARD, &text)]);
     let ran = round::standard_ran(history.state.as_deref(), &env());
     match ran.map_err(|why| lost(past::unknown_list(&why)))? {
         Some(ran) => Err(lost(past::lost_list(ran))),

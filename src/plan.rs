@@ -191,16 +191,122 @@ pub fn sorted(links: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     };
     // Whoever is left rests upon somebody who is left.
     let mut path = vec![first];
+    let mut steps: Vec<Option<usize>> = vec![None; links.len()];
     loop {
         let last = path[path.len() - 1];
+        steps[last] = Some(path.len() - 1);
         let Some(below) = links[last].iter().copied().find(|it| open[*it] > 0) else {
             return Err(path);
         };
-        if let Some(start) = path.iter().position(|it| *it == below) {
-            path.push(below);
+        path.push(below);
+        if let Some(start) = steps[below] {
             return Err(path.split_off(start));
         }
-        path.push(below);
+    }
+}
+
+/// What words mean among the names of a plan; made once for many words.
+pub struct Meaning<'p> {
+    /// The names of all checks, then those of all groups.
+    names: Vec<&'p str>,
+    numbers: HashMap<&'p str, usize>,
+    /// The numbers of the names in the order of the alphabet, so that a pattern is only compared with names that
+    /// begin as it does.
+    sorted: Vec<usize>,
+    tags: BTreeMap<&'p str, Vec<usize>>,
+    /// What was asked for already.
+    known: HashMap<String, Vec<usize>>,
+}
+
+impl<'p> Meaning<'p> {
+    pub fn of(plan: &'p Plan) -> Meaning<'p> {
+        let names: Vec<&str> = plan.names().collect();
+        let mut sorted: Vec<usize> = (0..names.len()).collect();
+        sorted.sort_by_key(|it| names[*it]);
+        let mut tags: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (number, all) in plan.tags().enumerate() {
+            for tag in all {
+                tags.entry(tag).or_default().push(number);
+            }
+        }
+        Meaning {
+            numbers: names
+                .iter()
+                .enumerate()
+                .map(|(number, it)| (*it, number))
+                .collect(),
+            names,
+            sorted,
+            tags,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The name of this number.
+    pub fn name(&self, number: usize) -> &'p str {
+        self.names[number]
+    }
+
+    /// Whether something is called so.
+    pub fn knows(&self, name: &str) -> bool {
+        self.numbers.contains_key(name)
+    }
+
+    /// The numbers of the names that a word means, as [`means`] has it, in their order.
+    pub fn meant(&mut self, word: &str) -> Vec<usize> {
+        if let Some(number) = self.numbers.get(word) {
+            return vec![*number];
+        }
+        if let Some(known) = self.known.get(word) {
+            return known.clone();
+        }
+        let mut found = match word.strip_prefix("tag:") {
+            Some(tag) => self.tagged(tag),
+            None => self.matching(word),
+        };
+        found.sort_unstable();
+        found.dedup();
+        self.known.insert(word.to_owned(), found.clone());
+        found
+    }
+
+    fn tagged(&self, pattern: &str) -> Vec<usize> {
+        let glob = Glob::of(pattern);
+        let tags = self.tags.iter().filter(|it| glob.matches(it.0));
+        tags.flat_map(|it| it.1.iter().copied()).collect()
+    }
+
+    fn matching(&self, pattern: &str) -> Vec<usize> {
+        let glob = Glob::of(pattern);
+        let start = self
+            .sorted
+            .partition_point(|it| self.names[*it] < glob.begin);
+        let from = self.sorted[start..].iter().copied();
+        let same = from.take_while(|it| self.names[*it].starts_with(glob.begin));
+        same.filter(|it| glob.matches(self.names[*it])).collect()
+    }
+}
+
+/// A pattern that is compared with many names.
+struct Glob<'w> {
+    /// What a name begins and ends with, whatever stands between.
+    begin: &'w str,
+    end: &'w str,
+    pattern: Option<glob::Pattern>,
+}
+
+impl<'w> Glob<'w> {
+    fn of(word: &'w str) -> Glob<'w> {
+        let end = word.rfind(['*', '?', ']']).map_or(0, |it| it + 1);
+        Glob {
+            begin: &word[..word.find(['*', '?', '[']).unwrap_or(word.len())],
+            end: &word[end..],
+            pattern: glob::Pattern::new(word).ok(),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        name.ends_with(self.end) && self.pattern.as_ref().is_some_and(|it| it.matches(name))
     }
 }
 
@@ -294,19 +400,25 @@ impl Plan {
         Ok(self)
     }
 
+    /// The word that means something and is nearest to one that does not.
+    pub fn near(&self, word: &str) -> Option<String> {
+        let tags = self.tags().flatten().map(String::as_str);
+        match word.strip_prefix("tag:") {
+            Some(tag) => name::nearest(tag, tags).map(|it| format!("tag:{it}")),
+            None => name::nearest(word, self.names()).map(str::to_owned),
+        }
+    }
+
+    /// Why a word of the command line selects nothing.
     pub fn no_such(&self, word: &str) -> String {
-        let tags = self.tags().flatten();
-        let (what, near) = match word.strip_prefix("tag:") {
-            Some(tag) => (
-                "no check has a tag that matches",
-                name::nearest(tag, tags.map(String::as_str)).map(|it| format!("tag:{it}")),
-            ),
-            None => (
-                "no check is called",
-                name::nearest(word, self.names()).map(str::to_owned),
-            ),
+        let what = match word.starts_with("tag:") {
+            true => "no check has a tag that matches",
+            false => "no check is called",
         };
-        match near {
+        match self.near(word) {
+            _ if word.ends_with(".toml") => {
+                format!("{what} `{word}`; a list is named with -c: koshu run -c {word}")
+            }
             Some(near) => format!("{what} `{word}`, did you mean `{near}`?"),
             None => format!("{what} `{word}`"),
         }

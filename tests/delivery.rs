@@ -690,7 +690,7 @@ fn mistakes_in_a_destination_are_told_with_their_place() {
     );
     let said = lists.run(&[]);
     said.is("UNKNOWN");
-    said.has("checks.toml:4:7: url: unknown destination `icinga`, did you mean `icinga2`?")
+    said.has("checks.toml:4:7: url: unknown destination `…`, did you mean `icinga2`?")
         .has("checks.toml:7:7: `ttl` does nothing for nagios:/x")
         .has("checks.toml:10:1: unknown key `fomat` in [[to]]")
         .has("did you mean `format`?");

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["host", "start"],
     &["net", "format"],
     &["model"],
+    &["bounded"],
 ];
 
 /// Words and the files that may have them.

@@ -70,6 +70,33 @@ fn mistakes_beside_secrets_do_not_show_them() {
         format!(
             "[[check]]\ntype = 'http'\nurl = 'http://h/'\ntoken = \"\"\"\n{s}\n\"\"\"\nlate = 'x'\n"
         ),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nbearer = ['{s}']\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nbearer = '{s}\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nbearer '{s}'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nbearer: {s}\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\n{s}\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\n'{s}'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nX-Api-Key = '{s}'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nX-Api-Key: {s}\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\n'{s}' = 1\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\n{s} = 1\n"),
+        format!(
+            "[[check]]\ntype = 'http'\nurl = 'http://h/'\nheaders = {{ X-Api-Key = ['{s}'] }}\n"
+        ),
+        format!(
+            "[[check]]\ntype = 'http'\nurl = 'http://h/'\nheaders = {{ X-Api-Key = '{s}', }} x\n"
+        ),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nbody = '(' # {s}\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nbody = '({s}'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nbody = \"{s}\\d\"\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\ndata = '''\n{s}\n'' '\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\nlate = 'bearer {s}'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h/'\ntimeout = '{s}'' '\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'https//u:{s}@h/'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://u:{s}@h:99999/'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://h /?token={s}'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'ht tp://h/{s}'\n"),
+        format!("[[check]]\ntype = 'http'\nurl = 'http://[{s}/'\n"),
     ];
     for list in lists {
         let file = Lists::new(&list);

@@ -59,7 +59,7 @@ fn redundancy_that_is_lost_is_told_apart_from_a_service_that_is_down() {
     said.has(" web_tier.up=2;3:;2:;0;3")
         .has("  do: start w3")
         .has("CRITICAL - w3: ");
-    list(&["w1", "w2"], &["w3"], &group("4,3"))
+    list(&["w1", "w2"], &["w3"], &group("3,3"))
         .run(&[])
         .has("service down: 2 of 3 up")
         .is("CRITICAL");
@@ -162,7 +162,10 @@ fn list_with(more: &str) -> Lists {
 #[test]
 fn what_hangs_together_wrongly_is_refused_with_its_place() {
     let cases = [
-        ("#a needs = ['bb']\n", "no check or group is called `bb`"),
+        (
+            "#a needs = ['bb']\n",
+            "no check or group has this name (did you mean `b`?)",
+        ),
         ("#a needs = ['a']\n", "a loop: a → a"),
         (
             "#a needs = ['g']\n[[group]]\nname = 'g'\nmembers = ['a']\n",
@@ -170,16 +173,20 @@ fn what_hangs_together_wrongly_is_refused_with_its_place() {
         ),
         (
             "[[group]]\nname = 'g'\nmembers = ['x*']\n",
-            "no check is called `x*`",
+            "no check or group has this name",
         ),
         (
             "[[group]]\nname = 'g'\nmembers = []\n",
             "a group without members is never up",
         ),
-        ("[[group]]\nname = 'g'\nmembers = ['g']\n", "is called `g`"),
+        ("[[group]]\nname = 'g'\nmembers = ['g']\n", "a loop: g → g"),
         (
             "[[group]]\nname = 'a'\nmembers = ['b']\n",
-            "another check is called `a` already",
+            "another check or group has this name already",
+        ),
+        (
+            "[[group]]\nname = 'g'\nmembers = ['a', 'b']\nup = '3,1'\n",
+            "there are 2 members, so never so many are up",
         ),
         (
             "[[group]]\nname = 'g'\nmember = ['b']\n",

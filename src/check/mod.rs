@@ -21,6 +21,7 @@ pub mod tcp;
 pub mod uptime;
 pub mod users;
 
+use crate::bounded;
 use crate::host::child::Children;
 use crate::host::mounts::{self, Mount};
 use crate::host::openssl::Openssl;
@@ -302,7 +303,7 @@ impl Context {
                 .with_context(|| format!("the environment variable {name} is not set")),
             Secret::File(path) => {
                 let path = self.path(path);
-                let text = std::fs::read_to_string(&path)
+                let text = bounded::text(&path, bounded::SECRET)
                     .with_context(|| format!("cannot read the secret in {}", path.display()))?;
                 Ok(text.trim_end_matches(['\n', '\r']).to_owned())
             }
@@ -483,12 +484,7 @@ impl Type {
             codes,
             keys: keys::<C>,
             parse: |value| Ok(Arc::new(C::deserialize(value)?)),
-            schema: || {
-                schemars::generate::SchemaSettings::draft07()
-                    .with(|it| it.inline_subschemas = true)
-                    .into_generator()
-                    .into_root_schema_for::<C>()
-            },
+            schema: schema::<C>,
         }
     }
 
@@ -516,6 +512,13 @@ const EVERYWHERE: &[Code] = &[
         "Something grows and will reach its end sooner than `full_in` allows: make room, or find what grows.",
     ),
 ];
+
+/// The keys of a table with their documentation and kinds.
+pub fn schema<T: JsonSchema>() -> Schema {
+    let settings = schemars::generate::SchemaSettings::draft07();
+    let settings = settings.with(|it| it.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>()
+}
 
 /// The names of a struct's fields as serde knows them, so that no list of them is kept by hand.
 pub fn keys<T: DeserializeOwned>() -> &'static [&'static str] {

@@ -1,12 +1,209 @@
-//! A mistake in a list and how it is told: place, offending text underlined, nearest valid word.
+//! A mistake in a list and how it is told: place, what stands there, nearest valid word; a value only where it can be no secret.
+
+mod words;
+
+pub use words::public;
 
 use super::Source;
-use crate::model::secret::is_secret_key;
+use crate::check::Type;
 use crate::model::text;
+use crate::plan::Plan;
+use schemars::Schema;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
-/// One mistake with its place.
+/// The strings of a table, none of which a message may show.
+pub type Strings<'l> = Rc<Vec<Cow<'l, str>>>;
+
+/// A place in a list.
+pub type Place<'l> = (&'l Source, Range<usize>);
+
+/// A mistake as it is found. There may be ten thousand, of which few are told: whatever costs more than a few
+/// words waits until it is clear which.
+pub struct Found<'l> {
+    source: &'l Source,
+    span: Range<usize>,
+    what: What<'l>,
+    at: At,
+    help: Option<Cow<'static, str>>,
+}
+
+/// What is wrong.
+pub enum What<'l> {
+    /// The text is no TOML; the parser's words.
+    Syntax(String),
+    /// In words that hold nothing of the list.
+    Said(Cow<'static, str>),
+    /// A value is refused, in words that may hold something of its table.
+    Refused(String, Strings<'l>),
+    UnknownTable(Box<str>),
+    UnknownKey(Box<str>, Keys),
+    /// A code under `grade`, of a type or of any.
+    UnknownFinding(Box<str>, Option<&'static Type>),
+    UnknownType(Box<str>),
+    /// A word that means no check, group or tag.
+    UnknownName(Box<str>),
+    /// A name that was taken before.
+    SameName(Place<'l>),
+    /// A name that becomes a label that was taken before.
+    SameLabel(Place<'l>),
+}
+
+/// Whose keys they are.
+#[derive(Clone, Copy)]
+pub enum Keys {
+    OfType(&'static Type),
+    OfTable(&'static str, &'static [&'static str]),
+}
+
+/// What stands at the place, and so what of it can be shown.
+pub enum At {
+    /// The file as a whole.
+    File,
+    /// Something of which nothing is known.
+    Anything,
+    /// A table.
+    Table(&'static str),
+    /// A key, below a key.
+    Key(&'static str),
+    /// The value of a key, whose schema tells what kind it has, and the keys within that value.
+    Value(fn() -> Schema, Vec<Box<str>>),
+}
+
+impl<'l> Found<'l> {
+    pub fn new(source: &'l Source, span: Range<usize>, what: What<'l>, at: At) -> Found<'l> {
+        Found {
+            source,
+            span,
+            what,
+            at,
+            help: None,
+        }
+    }
+
+    /// A mistake in words that hold nothing of the list.
+    pub fn said(
+        source: &'l Source,
+        span: Range<usize>,
+        text: impl Into<Cow<'static, str>>,
+        at: At,
+    ) -> Found<'l> {
+        Found::new(source, span, What::Said(text.into()), at)
+    }
+
+    pub fn help(self, help: impl Into<Cow<'static, str>>) -> Found<'l> {
+        Found {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+
+    /// The known key that an unknown one was probably meant to be.
+    pub fn meant(&self) -> Option<&'static str> {
+        match &self.what {
+            What::UnknownKey(word, keys) => words::nearest_key(word, *keys),
+            _ => None,
+        }
+    }
+
+    /// The key that is missing, in the words of serde.
+    pub fn missing(&self) -> Option<&str> {
+        match &self.what {
+            What::Refused(message, _) => words::missing(message),
+            _ => None,
+        }
+    }
+
+    /// Dresses it for whoever reads it.
+    fn tell(self, plan: &Plan) -> Mistake {
+        let (line, column) = position(self.source, self.span.start);
+        let schema = match &self.at {
+            At::Value(schema, path) => Some(words::Field::of(&schema().to_value(), path)),
+            _ => None,
+        };
+        let closed = schema.as_ref().is_some_and(|it| it.closed)
+            || matches!(self.what, What::UnknownType(_));
+        let raw = self.source.text.get(self.span.clone()).unwrap_or_default();
+        let value = words::shown(raw).filter(|_| closed);
+        let (message, help) = words::tell(&self.what, schema.as_ref(), value.is_some(), plan);
+        let message = match &self.at {
+            At::Value(_, path)
+                if matches!(self.what, What::Refused(..) | What::UnknownName(_))
+                    && !message.contains(&format!("`{}`", path[0])) =>
+            {
+                format!("{}: {message}", path[0])
+            }
+            _ => message,
+        };
+        let message = match &self.what {
+            What::SameName(first) | What::SameLabel(first) => {
+                format!("{message}, at {}", placed(first.0, first.1.start))
+            }
+            _ => message,
+        };
+        let help = match self.help {
+            Some(help) => Some(help.into_owned()),
+            None => match &self.what {
+                What::Syntax(_) => words::syntax_help(&self.source.text, &self.span),
+                _ => help,
+            },
+        };
+        let excerpt = match &self.at {
+            At::File | At::Anything => None,
+            // Of an ad-hoc command, the first two lines are not the user's.
+            _ if self.source.words.is_some() && line <= 2 => None,
+            At::Table(word) => Some(Excerpt::new("", word, "")),
+            At::Key(parent) => {
+                let parent = match parent.is_empty() {
+                    true => String::new(),
+                    false => format!("{parent}."),
+                };
+                Some(Excerpt::new(&parent, &words::key(raw, &self.what), " = …"))
+            }
+            At::Value(_, _) => {
+                let path = schema.map(|it| it.path).unwrap_or_default();
+                Some(Excerpt::new(
+                    &format!("{path} = "),
+                    value.unwrap_or("…"),
+                    "",
+                ))
+            }
+        };
+        Mistake {
+            file: text::clean(&self.source.name),
+            at: (!matches!(self.at, At::File)).then_some((line, column)),
+            of_words: self.source.words.is_some(),
+            message: text::without_userinfo(&text::clean(&message)),
+            excerpt,
+            help: help.map(|it| text::clean(&it)),
+        }
+    }
+}
+
+/// Line and column of a byte, counted from 1, in characters.
+fn position(source: &Source, at: usize) -> (usize, usize) {
+    let text = source.text.as_str();
+    let start = text.floor_char_boundary(at.min(text.len()));
+    let line_start = text[..start].rfind('\n').map_or(0, |it| it + 1);
+    let line = text[..line_start].bytes().filter(|it| *it == b'\n').count() + 1;
+    let column = text[line_start..start].chars().count() + 1;
+    (line, column)
+}
+
+/// A place as messages name it.
+pub fn placed(source: &Source, at: usize) -> String {
+    let mistake = Mistake {
+        at: Some(position(source, at)),
+        of_words: source.words.is_some(),
+        ..Mistake::of(&source.name, "")
+    };
+    mistake.place()
+}
+
+/// One mistake as it is told.
 #[derive(Debug)]
 pub struct Mistake {
     file: String,
@@ -14,87 +211,54 @@ pub struct Mistake {
     at: Option<(usize, usize)>,
     /// Whether a line stands for a word of the command line.
     of_words: bool,
-    pub message: String,
-    excerpt: Option<Box<Excerpt>>,
+    message: String,
+    excerpt: Option<Excerpt>,
     help: Option<String>,
-    /// The valid word that was probably meant.
-    pub near: Option<String>,
 }
 
-/// The line of a mistake with its place in it.
+/// What stands at the place of a mistake, with the faulty part of it.
 #[derive(Debug)]
 struct Excerpt {
     line: String,
+    /// Where the faulty part begins and how long it is, in columns.
     start: usize,
     width: usize,
+}
+
+impl Excerpt {
+    fn new(before: &str, faulty: &str, after: &str) -> Excerpt {
+        let width = |text: &str| unicode_width::UnicodeWidthStr::width(text);
+        Excerpt {
+            line: format!("{before}{faulty}{after}"),
+            start: width(before),
+            width: width(faulty).max(1),
+        }
+    }
 }
 
 impl Mistake {
     /// A mistake of the file as a whole.
     pub fn of(file: &str, message: &str) -> Mistake {
         Mistake {
-            file: file.to_owned(),
+            file: text::clean(file),
             at: None,
             of_words: false,
             message: text::clean(message),
             excerpt: None,
             help: None,
-            near: None,
         }
     }
 
-    /// A mistake at a span of bytes.
-    pub fn at(source: &Source, span: Range<usize>, message: &str) -> Mistake {
-        let text = source.text.as_str();
-        let start = floor(text, span.start);
-        let line_start = text[..start].rfind('\n').map_or(0, |it| it + 1);
-        let line_end = text[start..].find('\n').map_or(text.len(), |it| start + it);
-        let end = floor(text, span.end).clamp(start, line_end);
-        let line = text[..line_start].matches('\n').count() + 1;
-        let column = text[line_start..start].chars().count() + 1;
-        let message = text::without_userinfo(&text::clean(message));
-        // Of an ad-hoc command, the first two lines are not the user's.
-        let excerpt = (source.words.is_none() || line > 2).then(|| {
-            let span = start - line_start..end - line_start;
-            Box::new(Excerpt::new(&text[line_start..line_end], span))
-        });
+    /// A mistake at a byte of a file that could not be read as text.
+    pub fn at(source: &Source, byte: usize, message: &str) -> Mistake {
         Mistake {
-            at: Some((line, column)),
-            of_words: source.words.is_some(),
-            excerpt,
-            ..Mistake::of(&source.name, &message)
+            at: Some(position(source, byte)),
+            ..Mistake::of(&source.name, message)
         }
-    }
-
-    pub fn help(self, help: &str) -> Mistake {
-        Mistake {
-            help: Some(help.to_owned()),
-            ..self
-        }
-    }
-
-    /// Proposes the nearest valid word.
-    pub fn nearest(self, near: Option<&str>) -> Mistake {
-        match near {
-            None => self,
-            Some(near) => Mistake {
-                near: Some(near.to_owned()),
-                ..self.help(&format!("did you mean `{near}`?"))
-            },
-        }
-    }
-
-    /// Names the key that the mistake is about, and hides its value when that is secret.
-    pub fn key(self, key: &str) -> Mistake {
-        let message = match self.message.contains(key) {
-            true => self.message,
-            false => format!("{key}: {}", self.message),
-        };
-        Mistake { message, ..self }
     }
 
     /// `file:line:column`, or the word of the command line.
-    pub fn place(&self) -> String {
+    fn place(&self) -> String {
         match self.at {
             None => self.file.clone(),
             // The first two lines are the header and the type, which no word stands for.
@@ -107,78 +271,6 @@ impl Mistake {
     }
 }
 
-fn floor(text: &str, index: usize) -> usize {
-    let mut index = index.min(text.len());
-    while !text.is_char_boundary(index) {
-        index -= 1;
-    }
-    index
-}
-
-impl Excerpt {
-    /// The most characters of a line that are shown.
-    const WIDEST: usize = 100;
-
-    /// The line with every string but the faulty one replaced by `…`, and all values of secret keys.
-    fn new(line: &str, span: Range<usize>) -> Excerpt {
-        let secret_from = secret_value(line);
-        let mut shown = String::new();
-        let (mut start, mut end) = (None, None);
-        let mut quote: Option<char> = None;
-        let mut escaped = false;
-        for (index, c) in line.char_indices() {
-            if index >= span.start && start.is_none() {
-                start = Some(shown.chars().count());
-            }
-            if index >= span.end && end.is_none() {
-                end = Some(shown.chars().count());
-            }
-            let hidden = match secret_from {
-                Some(from) if index >= from => true,
-                _ => quote.is_some() && !span.contains(&index),
-            };
-            let closes = quote == Some(c) && !escaped;
-            escaped = c == '\\' && quote == Some('"') && !escaped;
-            match quote {
-                Some(_) if closes => quote = None,
-                None if c == '"' || c == '\'' => quote = Some(c),
-                _ => (),
-            }
-            match hidden && !closes {
-                true if shown.ends_with('…') => (),
-                true => shown.push('…'),
-                false => shown.push(if c.is_control() { ' ' } else { c }),
-            }
-        }
-        let count = shown.chars().count();
-        let (start, end) = (start.unwrap_or(count), end.unwrap_or(count));
-        let shown = text::without_userinfo(&shown.replace('|', "¦"));
-        let line: String = shown.chars().take(Excerpt::WIDEST).collect();
-        let start = start.min(Excerpt::WIDEST);
-        Excerpt {
-            width: end
-                .min(line.chars().count().max(start))
-                .saturating_sub(start)
-                .max(1),
-            line,
-            start,
-        }
-    }
-}
-
-/// Where the value of the first secret key of a line begins.
-fn secret_value(line: &str) -> Option<usize> {
-    line.match_indices('=').find_map(|(index, _)| {
-        let key = line[..index].trim_end().trim_end_matches(['"', '\'']);
-        let begin = key
-            .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')))
-            .map_or(0, |it| {
-                it + key[it..].chars().next().map_or(1, char::len_utf8)
-            });
-        is_secret_key(&key[begin..]).then_some(index + 1)
-    })
-}
-
 impl fmt::Display for Mistake {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         writeln!(to, "{}: {}", self.place(), self.message)?;
@@ -188,11 +280,10 @@ impl fmt::Display for Mistake {
                 false => line.to_string(),
             };
             let gutter = " ".repeat(number.len());
+            let under = "^".repeat(excerpt.width);
             writeln!(to, "{gutter} :")?;
             writeln!(to, "{number} : {}", excerpt.line)?;
-            let before = text_width(&excerpt.line, excerpt.start);
-            let under = "^".repeat(excerpt.width);
-            writeln!(to, "{gutter} : {}{under}", " ".repeat(before))?;
+            writeln!(to, "{gutter} : {}{under}", " ".repeat(excerpt.start))?;
         }
         match &self.help {
             Some(help) => writeln!(to, "  = help: {help}"),
@@ -201,48 +292,71 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// The columns that the first `count` characters take on a terminal.
-fn text_width(line: &str, count: usize) -> usize {
-    let head: String = line.chars().take(count).collect();
-    unicode_width::UnicodeWidthStr::width(head.as_str())
-}
-
 /// All mistakes of a list, told together.
 #[derive(Debug)]
-pub struct Mistakes(pub Vec<Mistake>);
+pub struct Mistakes {
+    told: Vec<Mistake>,
+    /// How many there are besides.
+    more: usize,
+}
 
 impl Mistakes {
+    /// The most mistakes that are told one by one.
+    const MOST: usize = 20;
+
+    /// Mistakes of whole files.
+    pub fn of(mut told: Vec<Mistake>) -> Mistakes {
+        let more = told.len().saturating_sub(Mistakes::MOST);
+        told.truncate(Mistakes::MOST);
+        Mistakes { told, more }
+    }
+
+    /// What was found in lists, in the order of the lists, and each once.
+    pub fn found(mut found: Vec<Found>, sources: &[Source], plan: &Plan) -> Mistakes {
+        let order: HashMap<*const Source, usize> = sources
+            .iter()
+            .enumerate()
+            .map(|(number, it)| (std::ptr::from_ref(it), number))
+            .collect();
+        let place = |it: &Found| {
+            (
+                order.get(&std::ptr::from_ref(it.source)).copied(),
+                it.span.start,
+            )
+        };
+        found.sort_by_key(place);
+        let more = found.len().saturating_sub(Mistakes::MOST);
+        let told = found.into_iter().take(Mistakes::MOST);
+        Mistakes {
+            told: told.map(|it| it.tell(plan)).collect(),
+            more,
+        }
+    }
+
     /// The first mistake and the number of others, on one line.
     pub fn headline(&self) -> String {
-        let more = self.0.len().saturating_sub(1);
-        match (self.0.first(), more) {
-            (None, _) => "the list has a mistake".to_owned(),
-            (Some(first), more) => {
-                let help = first.help.as_ref().map(|it| format!(" ({it})"));
-                let text = format!(
-                    "{}: {}{}",
-                    first.place(),
-                    first.message,
-                    help.unwrap_or_default()
-                );
-                match more {
-                    0 => text,
-                    1 => format!("{text}; 1 more mistake"),
-                    _ => format!("{text}; {more} more mistakes"),
-                }
-            }
+        let Some(first) = self.told.first() else {
+            return "the list has a mistake".to_owned();
+        };
+        let help = first.help.as_ref().map(|it| format!(" ({it})"));
+        let help = help.unwrap_or_default();
+        let text = format!("{}: {}{help}", first.place(), first.message);
+        match self.told.len() - 1 + self.more {
+            0 => text,
+            1 => format!("{text}; 1 more mistake"),
+            more => format!("{text}; {more} more mistakes"),
         }
     }
 }
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        const MOST: usize = 20;
-        for mistake in self.0.iter().take(MOST) {
+        for mistake in &self.told {
             write!(to, "{mistake}")?;
         }
-        match self.0.len().saturating_sub(MOST) {
+        match self.more {
             0 => Ok(()),
+            1 => writeln!(to, "and 1 more mistake"),
             more => writeln!(to, "and {more} more mistakes"),
         }
     }

@@ -6,6 +6,7 @@ pub mod tables;
 
 pub use mistake::{Mistake, Mistakes};
 
+use crate::bounded;
 use crate::check::{Author, Type};
 use crate::host::writers;
 use crate::model::duration::Duration;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The keys that every check has, whatever its type.
 #[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
@@ -152,7 +154,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, Mistakes> {
     }
     match mistakes.is_empty() {
         true => Ok(sources),
-        false => Err(Mistakes(mistakes)),
+        false => Err(Mistakes::of(mistakes)),
     }
 }
 
@@ -213,21 +215,12 @@ fn unreadable(error: &std::io::Error) -> String {
 fn source(path: &Path) -> Result<Source, Box<Mistake>> {
     let name = path.display().to_string();
     let refuse = |message: &str| Box::new(Mistake::of(&name, message));
-    let size = fs::metadata(path)
-        .map_err(|it| refuse(&unreadable(&it)))?
-        .len();
-    if size > LARGEST {
-        return Err(refuse("is larger than 64 MiB, which no list of checks is"));
-    }
-    let bytes = fs::read(path).map_err(|it| refuse(&unreadable(&it)))?;
+    let bytes = bounded::read(path, LARGEST).map_err(|it| refuse(&unreadable(&it)))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let read = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
-        Box::new(Mistake::at(
-            &Source::new(&name, read, PathBuf::new()),
-            good..good,
-            "is not UTF-8 from here on",
-        ))
+        let read = Source::new(&name, read, PathBuf::new());
+        Box::new(Mistake::at(&read, good, "is not UTF-8 from here on"))
     })?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     let writable = match rustix::process::geteuid().is_root() {
@@ -278,7 +271,7 @@ impl Source {
                     let key = kind.targets[0];
                     text.push_str(&format!("{key} = {}\n", wants.value(key, word)));
                 }
-                None => return Err(format!("expected KEY=VALUE, found `{word}`")),
+                None => return Err(no_pair(kind, words, index)),
             }
         }
         Ok(Source {
@@ -286,6 +279,27 @@ impl Source {
             ..Source::new("command line", text, base)
         })
     }
+}
+
+/// What is wrong with a word that is no KEY=VALUE, and what was probably meant.
+fn no_pair(kind: &Type, words: &[String], index: usize) -> String {
+    let (first, word) = (words[0].as_str(), words[index].as_str());
+    let host = |it: char| it.is_ascii_alphanumeric() || ".-[]:".contains(it);
+    let takes = |key: &str| (kind.keys)().contains(&key);
+    let meant = if word.parse::<u16>().is_ok() && takes("port") && first.chars().all(host) {
+        format!(
+            "; the port belongs to the host: koshu {} {first}:{word}",
+            kind.name
+        )
+    } else if word.contains(['=', ':']) {
+        "; a key has small letters and _ alone, and = stands between it and its value".to_owned()
+    } else if index > 0 && takes("path") && first.contains('/') && word.contains('/') {
+        "; write a pattern in quotes, so that the shell leaves it alone, and several paths as [\"…\", \"…\"]"
+            .to_owned()
+    } else {
+        format!("; koshu explain {} has the keys", kind.name)
+    };
+    format!("word {} of the check is not KEY=VALUE{meant}", index + 1)
 }
 
 /// Splits KEY=VALUE; only a left side that can be a key makes it one.
@@ -363,46 +377,63 @@ pub fn toml_string(text: &str) -> String {
 /// # Errors
 /// All mistakes that could be found together.
 pub fn parse(sources: &[Source]) -> Result<Plan, Mistakes> {
-    validate(sources).map(|it| it.0)
+    read_in(sources).map(|it| it.0)
 }
 
-/// Reads all sources into one plan, and tells where a literal secret stands in a file that others may read, and what is
-/// not done because others may write the list.
+/// Reads all sources into one plan, and tells where a literal secret stands in a file that others may read, what is
+/// not done because others may write the list, and what has no effect any more.
 ///
 /// # Errors
 /// All mistakes that could be found together.
-pub fn validate(sources: &[Source]) -> Result<(Plan, Vec<String>), Mistakes> {
-    let mut reader = Reader::default();
-    reader.files(sources);
-    reader.tie();
-    if reader.mistakes.is_empty() && reader.plan.jobs.is_empty() {
-        let name = sources.first().map_or("the list", |it| it.name.as_str());
-        reader.mistakes.push(Mistake::of(
-            name,
-            "has no [[check]], so nothing would be checked",
-        ));
+pub fn validate(sources: &[Source], now: SystemTime) -> Result<(Plan, Vec<String>), Mistakes> {
+    let (plan, reader) = read_in(sources)?;
+    let mut warnings = reader.refused;
+    let at = jiff::Timestamp::try_from(now).unwrap_or_default();
+    for (window, place) in plan.windows.iter().zip(&reader.windows) {
+        let zone = window
+            .zone
+            .clone()
+            .unwrap_or_else(jiff::tz::TimeZone::system);
+        if window.when.is_over(at, &zone) {
+            warnings.push(format!(
+                "{}: the window is over for ever; take it out, or give it another time",
+                mistake::placed(place.0, place.1.start)
+            ));
+        }
     }
-    if !reader.mistakes.is_empty() {
-        return Err(Mistakes(reader.mistakes));
-    }
-    let plan = reader.plan;
-    let mut exposed = reader.refused;
     for (source, key, bytes) in reader.secrets {
         if bytes < mask::LEAST {
-            exposed.push(format!(
+            warnings.push(format!(
                 "{}: `{key}` is shorter than {} bytes, so it is not hidden where a server gives it back",
                 source.name,
                 mask::LEAST
             ));
         }
         if others_may_read(Path::new(&source.name)) {
-            exposed.push(format!(
+            warnings.push(format!(
                 "{}: `{key}` is written out in a file that others may read; use {{ env = … }} or {{ file = … }}, or chmod 600",
                 source.name
             ));
         }
     }
-    Ok((plan, exposed))
+    Ok((plan, warnings))
+}
+
+/// The plan of all sources, and what was seen while it was read.
+fn read_in(sources: &[Source]) -> Result<(Plan, Reader<'_>), Mistakes> {
+    let mut reader = Reader::default();
+    reader.files(sources);
+    reader.tie();
+    if reader.mistakes.is_empty() && reader.plan.jobs.is_empty() {
+        let name = sources.first().map_or("the list", |it| it.name.as_str());
+        let text = "has no [[check]], so nothing would be checked";
+        return Err(Mistakes::of(vec![Mistake::of(name, text)]));
+    }
+    if !reader.mistakes.is_empty() {
+        return Err(Mistakes::found(reader.mistakes, sources, &reader.plan));
+    }
+    let plan = std::mem::take(&mut reader.plan);
+    Ok((plan, reader))
 }
 
 /// The checks of all sources as they are written, each with its list; what is no TOML has none.
@@ -424,3 +455,6 @@ fn others_may_read(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(file).is_ok_and(|it| it.permissions().mode() & 0o044 != 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,7 @@ pub struct Window {
     /// Until when it is, once.
     pub until: Option<String>,
     /// Whose clock is meant, as `"Asia/Tokyo"`. Default: this machine's.
+    #[schemars(title = "time zone")]
     pub zone: Option<String>,
     /// Names of checks and groups, patterns of names, or `"tag:PATTERN"`. Default: everything.
     #[serde(rename = "match")]
@@ -90,7 +91,9 @@ impl<'de> Deserialize<'de> for Size {
             _ => None,
         };
         size.ok_or_else(|| {
-            serde::de::Error::custom(format!("\"{text}\" is no size of at least 1MiB"))
+            let meant = quantity::meant(&text, Unit::Bytes);
+            let meant = meant.map_or(String::new(), |it| format!(": write \"{it}\""));
+            serde::de::Error::custom(format!("\"{text}\" is no size of at least 1MiB{meant}"))
         })
     }
 }

@@ -128,8 +128,8 @@ fn meeting() -> Report {
     report.order = vec![0];
     for name in ["ok", "time", "warning", "web time", "web | time"] {
         let mut entry = report.entries[0].clone();
-        entry.name = crate::model::text::clean(name);
-        entry.label = crate::model::name::label(&format!("x {name}"));
+        entry.name = text::clean(name);
+        entry.label = name::label(&format!("x {name}"));
         report.order.push(report.entries.len());
         report.entries.push(entry);
     }

@@ -182,6 +182,15 @@ fn last(zone: &TimeZone, at: DateTime) -> Option<Timestamp> {
 }
 
 impl When {
+    /// Whether it has ended for ever.
+    pub fn is_over(&self, now: Timestamp, zone: &TimeZone) -> bool {
+        match self {
+            When::Once(_, until) => last(zone, *until).is_some_and(|it| it <= now),
+            When::Between(_, until) => *until <= now,
+            When::During(_) | When::Outside(_) => false,
+        }
+    }
+
     /// Until when it holds, when it does at this moment; what has no end ends far away.
     pub fn until(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {

@@ -26,9 +26,19 @@ impl std::str::FromStr for Duration {
             Some((seconds, Unit::Seconds)) if !bare && (0.0..=LONGEST).contains(&seconds) => {
                 Ok(Duration(std::time::Duration::from_secs_f64(seconds)))
             }
-            _ => Err(format!(
-                "\"{text}\" is not a duration, expected one such as \"500ms\", \"10s\" or \"2m\""
+            Some((_, Unit::Seconds)) if bare => Err(format!(
+                "{} has no unit: write \"{}s\" for seconds, or \"{}ms\"",
+                text.trim(),
+                text.trim(),
+                text.trim()
             )),
+            _ => {
+                let meant = quantity::meant(text, Unit::Seconds);
+                let meant = meant.map_or(String::new(), |it| format!(": write \"{it}\""));
+                Err(format!(
+                    "\"{text}\" is not a duration, expected one such as \"500ms\", \"10s\" or \"2m\"{meant}"
+                ))
+            }
         }
     }
 }
@@ -45,6 +55,14 @@ impl<'de> Deserialize<'de> for Duration {
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {
                 text.parse().map_err(E::custom)
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Duration, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Duration, E> {
+                self.visit_str(&number.to_string())
             }
         }
         from.deserialize_any(Visitor)

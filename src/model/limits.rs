@@ -26,6 +26,8 @@ pub trait Measure {
     const BARE: bool;
     /// Two values to show in messages and in the manual.
     const EXAMPLE: &'static str;
+    /// Whether it can be less than nothing, as the time that is left of what has expired.
+    const BELOW_ZERO: bool = matches!(Self::BAD, Bad::Below) && matches!(Self::UNIT, Unit::Seconds);
 }
 
 macro_rules! measures {
@@ -45,7 +47,7 @@ macro_rules! measures {
 
 measures! {
     /// How long something took.
-    Time: Seconds Above None, true, "1s,3s";
+    Time: Seconds Above None, false, "1s,3s";
     /// Time left of a lifetime.
     Left: Seconds Below Some("the lifetime"), false, "30d,14d";
     /// Time until something happens.
@@ -90,6 +92,64 @@ struct Span {
     inside: bool,
 }
 
+impl Span {
+    /// Its ends as numbers, when they can be compared with those of `other`: both parts of the same whole, or both not.
+    fn ends(&self, other: &Span) -> Option<(Range, Range)> {
+        let bounds = [self.start, self.end, other.start, other.end];
+        let mut given = bounds.into_iter().flatten().filter(|it| it.value != 0.0);
+        let first = given.next().map(|it| it.relative);
+        match given.all(|it| Some(it.relative) == first) {
+            true => Some((self.plain(), other.plain())),
+            false => None,
+        }
+    }
+
+    /// Its ends as they are written.
+    fn plain(&self) -> Range {
+        Range {
+            start: self.start.map_or(f64::NEG_INFINITY, |it| it.value),
+            end: self.end.map_or(f64::INFINITY, |it| it.value),
+            inside: self.inside,
+        }
+    }
+
+    /// Whether it lies beyond all that a metric can be. `0:` and `~:` say so openly: they only show the metric.
+    fn never_alarms<M: Measure>(&self) -> bool {
+        let range = self.plain();
+        let least = match M::BELOW_ZERO {
+            true => f64::NEG_INFINITY,
+            false => 0.0,
+        };
+        let most = match [self.start, self.end]
+            .iter()
+            .flatten()
+            .any(|it| it.relative)
+        {
+            true => 100.0,
+            false => f64::INFINITY,
+        };
+        let beyond = |it: f64| it.is_finite() && (it < least || it > most);
+        match range.inside {
+            true => range.end < least || range.start > most,
+            false => {
+                let (start, end) = (range.start, range.end);
+                start <= least && end >= most && (beyond(start) || beyond(end))
+            }
+        }
+    }
+}
+
+/// Whether the first range alarms only where the second one does, and not everywhere there.
+fn is_covered(warn: Range, crit: Range) -> bool {
+    let within = match (warn.inside, crit.inside) {
+        (false, false) => warn.start <= crit.start && warn.end >= crit.end,
+        (true, true) => warn.start >= crit.start && warn.end <= crit.end,
+        (true, false) => warn.end < crit.start || warn.start > crit.end,
+        (false, true) => false,
+    };
+    within && warn != crit
+}
+
 /// A limit: a range, or several of which all must alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit<M> {
@@ -127,7 +187,11 @@ impl<M: Measure> Limit<M> {
 }
 
 fn bound<M: Measure>(text: &str) -> Result<Bound, String> {
-    let refuse = || format!("\"{text}\" is not {}", expected::<M>());
+    let refuse = || {
+        let meant = quantity::meant(text, M::UNIT);
+        let meant = meant.map_or(String::new(), |it| format!(": write \"{it}\""));
+        format!("\"{text}\" is not {}{meant}", expected::<M>())
+    };
     let (value, unit) = quantity::parse(text, M::UNIT).ok_or_else(refuse)?;
     let relative = unit == Unit::Percent && M::UNIT != Unit::Percent;
     if relative && M::WHOLE.is_none() {
@@ -135,12 +199,44 @@ fn bound<M: Measure>(text: &str) -> Result<Bound, String> {
     }
     let bare = text.trim().parse::<f64>().is_ok();
     if bare && !M::BARE && value != 0.0 {
+        let [first, second] = units::<M>();
         return Err(format!(
-            "\"{text}\" has no unit, expected {}",
-            expected::<M>()
+            "\"{text}\" has no unit: write \"{text}{first}\" or \"{text}{second}\""
         ));
     }
     Ok(Bound { value, relative })
+}
+
+/// The two units that a number without one most likely has.
+fn units<M: Measure>() -> [&'static str; 2] {
+    match M::UNIT {
+        Unit::Seconds if M::EXAMPLE.contains('d') => ["h", "d"],
+        Unit::Seconds => ["ms", "s"],
+        Unit::Bytes if M::WHOLE.is_some() => ["%", "GiB"],
+        Unit::Bytes => ["MiB", "GiB"],
+        Unit::None | Unit::Percent => ["", "%"],
+    }
+}
+
+/// A text of limits with a unit at every number that has none.
+fn with_unit(text: &str, unit: &str) -> String {
+    let parts = text.split_inclusive([',', ':', '@', '~']);
+    let parts = parts.map(|part| {
+        let number = part.trim_end_matches([',', ':', '@', '~']);
+        match number.trim().parse::<f64>() {
+            Ok(value) if value != 0.0 => {
+                format!("{}{unit}{}", number.trim(), &part[number.len()..])
+            }
+            _ => part.to_owned(),
+        }
+    });
+    parts.collect()
+}
+
+/// Whether a text of limits has a number without a unit.
+fn is_bare(text: &str) -> bool {
+    let mut numbers = text.split([',', ':', '@', '~']).map(str::trim);
+    numbers.any(|it| it.parse::<f64>().is_ok_and(|it| it != 0.0))
 }
 
 fn expected<M: Measure>() -> String {
@@ -200,7 +296,8 @@ fn span<M: Measure>(text: &str) -> Result<Span, String> {
                 },
                 Bad::Neither => {
                     return Err(format!(
-                        "\"{text}\" alone does not say which way is bad: write \"{text}:\" for at least, \"~:{text}\" for at most"
+                        "\"{text}\" alone does not say which way is bad: {}",
+                        both(text)
                     ));
                 }
             }
@@ -212,7 +309,15 @@ fn span<M: Measure>(text: &str) -> Result<Span, String> {
             return Err(format!("\"{text}\" starts above its end"));
         }
     }
-    Ok(span)
+    match span.never_alarms::<M>() {
+        true => Err(format!("\"{text}\" can never alarm")),
+        false => Ok(span),
+    }
+}
+
+/// How to say of a value which way is bad.
+fn both(text: &str) -> String {
+    format!("write \"{text}:\" for at least, \"~:{text}\" for at most")
 }
 
 impl<M: Measure> std::str::FromStr for Limit<M> {
@@ -284,9 +389,42 @@ impl<M: Measure> Limits<M> {
         }
     }
 
+    /// # Errors
+    /// When the warning can never be seen, because whatever it warns of is critical already.
+    fn in_order(self) -> Result<Limits<M>, String> {
+        let spans =
+            |side: &Option<Limit<M>>| side.as_ref().map_or(Vec::new(), |it| it.spans.clone());
+        let (warn, crit) = (spans(&self.warn), spans(&self.crit));
+        let pairs: Option<Vec<(Range, Range)>> = match warn.len() == crit.len() {
+            true => warn.iter().zip(&crit).map(|it| it.0.ends(it.1)).collect(),
+            false => None,
+        };
+        let reversed = pairs.is_some_and(|pairs| {
+            let covered = |it: &(Range, Range)| is_covered(it.0, it.1);
+            pairs.iter().any(covered) && pairs.iter().all(|it| it.0 == it.1 || covered(it))
+        });
+        match reversed {
+            true => Err(
+                "the warning comes after the critical limit, so it can never be seen: the first limit is the one that is reached first"
+                    .to_owned(),
+            ),
+            false => Ok(self),
+        }
+    }
+
     /// Both limits of something that may have none.
     pub fn maybe(limits: &Option<Limits<M>>, whole: f64) -> Judges {
         limits.as_ref().map(|it| it.of(whole)).unwrap_or_default()
+    }
+}
+
+impl Limits<Up> {
+    /// The most members that either limit wants to be up, where it is a number.
+    pub fn at_least(&self) -> Option<f64> {
+        let limits = self.warn.iter().chain(&self.crit);
+        let starts = limits.flat_map(|it| &it.spans).filter(|it| !it.inside);
+        let starts = starts.filter_map(|it| it.start).filter(|it| !it.relative);
+        starts.map(|it| it.value).max_by(f64::total_cmp)
     }
 }
 
@@ -306,13 +444,36 @@ impl<M: Measure> std::str::FromStr for Limits<M> {
             "" => Ok(None),
             text => text.parse::<Limit<M>>().map(Some),
         };
-        match text.split(',').collect::<Vec<_>>()[..] {
-            [one] => Err(format!(
-                "\"{one}\" is one limit of two: write \"{one},\" for the warning or \",{one}\" for the critical one"
-            )),
+        let sides: Vec<&str> = text.split(',').map(str::trim).collect();
+        if !M::BARE && is_bare(text) && sides.len() < 3 {
+            let text = match sides[..] {
+                [one] => format!("{one},"),
+                _ => text.to_owned(),
+            };
+            let [first, second] = units::<M>();
+            return Err(format!(
+                "\"{}\" has no unit: write \"{}\" or \"{}\"",
+                text.trim_end_matches(','),
+                with_unit(&text, first),
+                with_unit(&text, second)
+            ));
+        }
+        match sides[..] {
+            // What is said to be written must be right when it is written.
+            [one] if M::BAD == Bad::Neither && quantity::parse(one, M::UNIT).is_some() => {
+                Err(format!(
+                    "\"{one}\" alone does not say which way is bad, nor how bad: write \"{one}:,\" to warn of less, \"~:{one},\" to warn of more, and with the comma in front for critical"
+                ))
+            }
+            [one] => match side(one)? {
+                None => Err("an empty text limits nothing".to_owned()),
+                Some(_) => Err(format!(
+                    "\"{one}\" is one limit of two: write \"{one},\" for the warning or \",{one}\" for the critical one"
+                )),
+            },
             [warn, crit] => match (side(warn)?, side(crit)?) {
                 (None, None) => Err("\",\" limits nothing".to_owned()),
-                (warn, crit) => Ok(Limits { warn, crit }),
+                (warn, crit) => Limits { warn, crit }.in_order(),
             },
             _ => Err(format!(
                 "\"{text}\" has more than two limits, expected \"WARN,CRIT\""
@@ -339,6 +500,14 @@ impl<'de, M: Measure> Deserialize<'de> for Limits<M> {
                 text.parse().map_err(E::custom)
             }
 
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Limits<M>, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Limits<M>, E> {
+                self.visit_str(&number.to_string())
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Limits<M>, A::Error> {
                 let (mut warn, mut crit) = (None, None);
                 while let Some(key) = map.next_key::<Side>()? {
@@ -351,7 +520,7 @@ impl<'de, M: Measure> Deserialize<'de> for Limits<M> {
                     (None, None) => Err(de::Error::custom(
                         "limits without `warn` and without `crit` limit nothing",
                     )),
-                    (warn, crit) => Ok(Limits { warn, crit }),
+                    (warn, crit) => Limits { warn, crit }.in_order().map_err(de::Error::custom),
                 }
             }
         }
@@ -445,6 +614,7 @@ mod tests {
         assert_eq!(limits::<Time>("1s,3s").crit, [Range::up_to(3.0)]);
         assert_eq!(limits::<Left>("30d,14d").warn, [Range::from(2_592_000.0)]);
         assert!(refused::<Count>("1,2").contains("write \"1:\""));
+        assert!(refused::<Count>("1").contains("write \"1:,\""));
     }
 
     #[test]
@@ -455,7 +625,7 @@ mod tests {
             .expect("one range");
         assert!(range.alerts(9.0) && !range.alerts(10.0) && range.alerts(21.0));
         assert_eq!(limits::<Count>("@1:5,").warn[0].to_string(), "@1:5");
-        assert_eq!(limits::<Time>("~:5,").warn[0].to_string(), "~:5");
+        assert_eq!(limits::<Time>("~:5s,").warn[0].to_string(), "~:5");
     }
 
     #[test]
@@ -479,5 +649,74 @@ mod tests {
             refused::<Free>(text);
         }
         assert!(refused::<Free>("20,10").contains("has no unit"));
+    }
+
+    #[test]
+    fn a_warning_that_can_never_be_seen_is_refused() {
+        refused::<Used>("90%,80%");
+        refused::<Free>("5%,20%");
+        refused::<Free>("1GiB,2GiB");
+        refused::<Left>("14d,30d");
+        refused::<Up>("1,2");
+        refused::<Count>("1:20,5:10");
+        refused::<Count>("@5:6,@1:9");
+        refused::<Count>("@20:30,1:10");
+        for text in ["80%,90%", "90%,90%", "80%,10GiB", "@90%:95%,96%"] {
+            limits::<Used>(text);
+        }
+        for text in ["1:,1:", "1:10,0:20", "@1:5,@2:3", "5:10,@0:3", "~:5,2:"] {
+            limits::<Count>(text);
+        }
+        assert!(!limits::<Left>("0d,").warn.is_empty(), "what has expired");
+    }
+
+    #[test]
+    fn a_limit_that_nothing_can_reach_is_refused() {
+        refused::<Used>("110%,120%");
+        refused::<Count>("-5:,1:");
+        refused::<Count>("@-3:-1,");
+        refused::<Free>("-1%,");
+        limits::<Count>("0:,");
+        refused::<Inodes>("80%,101%");
+        limits::<Used>("99%,100%");
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_offered_both_ways() {
+        let said = refused::<Time>("100,500");
+        assert!(said.contains("\"100ms,500ms\" or \"100s,500s\""), "{said}");
+        let said = refused::<Time>("5");
+        assert!(said.contains("\"5ms,\" or \"5s,\""), "{said}");
+        let said = refused::<Old>("10:20,");
+        assert!(said.contains("\"10h:20h,\""), "{said}");
+        let said = refused::<Used>("80G,90G");
+        assert!(said.contains("write \"80GiB\""), "{said}");
+        assert!(!limits::<Time>("0:5s,").warn.is_empty());
+    }
+
+    #[test]
+    fn what_is_advised_is_accepted() {
+        let advised = |said: &str| -> Vec<String> {
+            let (_, advice) = said.split_once("write ").expect("advice");
+            advice
+                .split('"')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        for text in ["5", "100,500", "1.5"] {
+            advised(&refused::<Time>(text))
+                .iter()
+                .for_each(|it| drop(limits::<Time>(it)));
+        }
+        for text in ["80", "80,90"] {
+            advised(&refused::<Used>(text))
+                .iter()
+                .for_each(|it| drop(limits::<Used>(it)));
+        }
+        advised(&refused::<Count>("1"))
+            .iter()
+            .for_each(|it| drop(limits::<Count>(it)));
     }
 }

@@ -39,16 +39,29 @@ pub fn is_pattern(word: &str) -> bool {
     word.contains(['*', '?', '['])
 }
 
-/// The valid word nearest to a wrong one, if any is near enough to be meant.
+/// The valid word nearest to a wrong one, if any is near enough to be meant: about every third letter may be wrong,
+/// left out, too many or in its neighbour's place.
 pub fn nearest<'a>(wrong: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.to_lowercase();
-    words
-        .into_iter()
-        .map(|word| (strsim::jaro_winkler(&wrong, &word.to_lowercase()), word))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, word)| word)
+    let length = wrong.chars().count();
+    let mut nearest: Option<(usize, &str)> = None;
+    for word in words {
+        let longer = length.max(word.chars().count());
+        let most = (longer + 1) / 3;
+        // What differs by more letters in its length alone need not be compared.
+        if longer - length.min(word.chars().count()) > most || longer > LONGEST {
+            continue;
+        }
+        let distance = strsim::osa_distance(&wrong, &word.to_lowercase());
+        if distance <= most && nearest.is_none_or(|it| distance < it.0) {
+            nearest = Some((distance, word));
+        }
+    }
+    nearest.map(|it| it.1)
 }
+
+/// The longest word that is compared; beyond it nobody has mistyped a name.
+const LONGEST: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -77,6 +90,8 @@ mod tests {
         assert_eq!(nearest("urll", ["url", "host"]), Some("url"));
         assert_eq!(nearest("htpp", ["http", "tcp"]), Some("http"));
         assert_eq!(nearest("xyzzy", ["url", "host"]), None);
+        assert_eq!(nearest("timeuot", ["time", "timeout"]), Some("timeout"));
+        assert_eq!(nearest("status", ["pause", "list"]), None);
     }
 
     #[test]

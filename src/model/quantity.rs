@@ -78,6 +78,29 @@ pub fn parse(text: &str, wanted: Unit) -> Option<(f64, Unit)> {
     }
 }
 
+/// A quantity as it is written here, when people wrote its unit in another way: `80G`, `5 minutes`, `10Gi`, `3 days`.
+pub fn meant(text: &str, wanted: Unit) -> Option<String> {
+    let (number, suffix) = split(text.trim())?;
+    let suffix = suffix.to_lowercase();
+    let unit = match (wanted, suffix.as_str()) {
+        (Unit::Bytes, "b" | "byte" | "bytes") => "B",
+        (Unit::Bytes, "k" | "ki" | "kb" | "kib") => "KiB",
+        (Unit::Bytes, "m" | "mi" | "mb" | "mib") => "MiB",
+        (Unit::Bytes, "g" | "gi" | "gb" | "gib") => "GiB",
+        (Unit::Bytes, "t" | "ti" | "tb" | "tib") => "TiB",
+        (Unit::Bytes, "p" | "pi" | "pb" | "pib") => "PiB",
+        (Unit::Bytes | Unit::Percent, "percent" | "pct") => "%",
+        (Unit::Seconds, "msec" | "msecs" | "millis" | "milliseconds") => "ms",
+        (Unit::Seconds, "s" | "sec" | "secs" | "second" | "seconds") => "s",
+        (Unit::Seconds, "min" | "mins" | "minute" | "minutes") => "m",
+        (Unit::Seconds, "h" | "hr" | "hrs" | "hour" | "hours") => "h",
+        (Unit::Seconds, "d" | "day" | "days") => "d",
+        (Unit::Seconds, "w" | "week" | "weeks") => "w",
+        _ => return None,
+    };
+    Some(format!("{number}{unit}"))
+}
+
 /// Seconds in words that fit their size: `0.04 ms`, `250 ms`, `1.2 s`, `12 min`, `2 h 5 min`, `3 d 4 h`, `42 d`.
 pub fn seconds(value: f64) -> String {
     if value < 0.0 {
@@ -149,6 +172,16 @@ mod tests {
             assert_eq!(parse(text, Unit::Bytes), None, "{text}");
         }
         assert_eq!(parse("10GiB", Unit::Seconds), None);
+    }
+
+    #[test]
+    fn other_ways_to_write_a_unit_are_understood_as_advice() {
+        let meant = |text: &str, unit| meant(text, unit).unwrap_or_default();
+        assert_eq!(meant("80G", Unit::Bytes), "80GiB");
+        assert_eq!(meant("1.5 gb", Unit::Bytes), "1.5GiB");
+        assert_eq!(meant("5 minutes", Unit::Seconds), "5m");
+        assert_eq!(meant("2days", Unit::Seconds), "2d");
+        assert_eq!(meant("5 parsecs", Unit::Seconds), "");
     }
 
     #[test]

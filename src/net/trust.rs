@@ -1,5 +1,6 @@
 //! Trust: the machine's own roots, and what is wrong with a chain that a peer showed.
 
+use crate::bounded;
 use crate::model::outcome::{Code, UNKNOWN, code};
 use crate::model::quantity;
 use crate::net;
@@ -11,7 +12,6 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::cell::RefCell;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -110,7 +110,8 @@ impl Trust {
 /// When it cannot be read or has none.
 pub fn roots_of(file: &Path) -> anyhow::Result<Arc<Roots>> {
     let shown = file.display();
-    let bytes = fs::read(file).with_context(|| format!("cannot read the roots in {shown}"))?;
+    let bytes = bounded::read(file, bounded::KEYS);
+    let bytes = bytes.with_context(|| format!("cannot read the roots in {shown}"))?;
     let mut roots = Roots {
         file: file.to_owned(),
         store: RootCertStore::empty(),

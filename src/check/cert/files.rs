@@ -2,6 +2,7 @@
 
 use super::chain::Found;
 use super::{Cert, described, ends};
+use crate::bounded;
 use crate::check::Context;
 use crate::host::account::unreadable;
 use crate::host::wildcard;
@@ -16,7 +17,7 @@ use crate::net::x509::Certificate;
 use anyhow::{Context as _, anyhow};
 use rustls::pki_types::PrivateKeyDer;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -188,15 +189,8 @@ impl Cert {
 /// # Errors
 /// When it cannot be read, with the user who could not.
 fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    let read = fs::File::open(path).and_then(|it| it.take(MOST + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(_) if bytes.len() as u64 > MOST => Err(anyhow!(
-            "{} is longer than {} MiB, which no certificate file is",
-            path.display(),
-            MOST >> 20
-        )),
-        Ok(_) => Ok(Some(bytes)),
+    match bounded::read(path, MOST) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
             let why = unreadable(path, &error);

@@ -1,6 +1,7 @@
 //! Where ACME clients keep what they were issued: the folders of certbot, acme.sh and lego.
 
 use super::renewal::Challenge;
+use crate::bounded;
 use crate::host::account::unreadable;
 use crate::net::x509::Certificate;
 use anyhow::anyhow;
@@ -102,7 +103,7 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).map_err(|it| unreadable(path, &it))
+    bounded::text(path, bounded::KEYS).map_err(|it| unreadable(path, &it))
 }
 
 fn stem(path: &Path) -> String {

@@ -15,6 +15,7 @@ mod signatures;
 mod table;
 mod via;
 
+use crate::bounded;
 use crate::check::caa::{self, Caa, Issuer};
 use crate::check::{Check, Context, Flaw, Type, flaw};
 use crate::model::limits::{Age, Left, Limits, Share, Time};
@@ -347,7 +348,7 @@ impl Dns {
             return Ok(roots::root());
         };
         let path = cx.path(hints);
-        let text = std::fs::read_to_string(&path);
+        let text = bounded::text(&path, bounded::KEYS);
         let text =
             text.with_context(|| format!("cannot read the root hints {}", path.display()))?;
         roots::read(&text).with_context(|| path.display().to_string())
@@ -359,7 +360,7 @@ impl Dns {
         match (&self.trust_anchor, &self.from, &self.root_hints) {
             (Some(file), _, _) => {
                 let path = cx.path(file);
-                let text = std::fs::read_to_string(&path);
+                let text = bounded::text(&path, bounded::KEYS);
                 let text = text
                     .with_context(|| format!("cannot read the trust anchor {}", path.display()))?;
                 roots::read_anchors(&text).with_context(|| path.display().to_string())

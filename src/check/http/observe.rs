@@ -3,6 +3,7 @@
 use super::link::{location, shown};
 use super::request::{self, FieldName, Own, Parts};
 use super::{Http, HttpVersion, MOST_REDIRECTS, Redirect};
+use crate::bounded;
 use crate::check::Context;
 use crate::model::secret::Secret;
 use crate::model::text;
@@ -11,7 +12,6 @@ use crate::net::tls::{Identity, Offer, Peer};
 use crate::net::{self, Fault};
 use anyhow::Context as _;
 use cookie_store::CookieStore;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -231,7 +231,8 @@ impl Http {
         };
         let read = |path: &Path| {
             let path = cx.path(path);
-            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+            let bytes = bounded::read(&path, bounded::KEYS);
+            bytes.with_context(|| format!("cannot read {}", path.display()))
         };
         let key = self.client_key.as_ref().unwrap_or(chain);
         let identity = Identity::read(&read(chain)?, &read(key)?);
