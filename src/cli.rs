@@ -1,9 +1,11 @@
 //! The command line of koshu itself; no behaviour.
 
 use crate::check::{TYPES, Type};
+use crate::config;
 use crate::export::ENGINES;
 use crate::format::{FORMATS, Style};
 use crate::model::duration::Duration;
+use crate::model::name;
 use crate::model::state::State;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -379,6 +381,113 @@ pub fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
         }
     }
     Cli::from_arg_matches(&command().try_get_matches_from(words)?)
+}
+
+/// What to say of arguments that clap cannot read.
+pub enum Hint {
+    Instead(String),
+    Besides(String),
+}
+
+/// What was probably meant by arguments that clap cannot read.
+pub fn hint(error: &clap::Error, words: &[String]) -> Option<Hint> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let given = |kind: ContextKind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let word = given(ContextKind::InvalidSubcommand)?;
+            Some(Hint::Instead(no_command(word)))
+        }
+        ErrorKind::UnknownArgument => {
+            let kind = Type::named(words.get(1)?)?;
+            let option = given(ContextKind::InvalidArg)?;
+            Some(Hint::Besides(key_for(option, kind)?))
+        }
+        _ => None,
+    }
+}
+
+/// What is called otherwise elsewhere.
+const COMMANDS: [(&str, &str); 10] = [
+    ("status", "run"),
+    ("check", "run"),
+    ("start", "run"),
+    ("test", "validate"),
+    ("verify", "validate"),
+    ("lint", "validate"),
+    ("show", "list"),
+    ("ls", "list"),
+    ("init", "discover"),
+    ("silence", "pause"),
+];
+
+fn no_command(word: &str) -> String {
+    let message = format!("no command or type is called `{word}`");
+    if word.ends_with(".toml") {
+        return format!("{message}; a list is run with koshu run -c {word}");
+    }
+    let commands = Cli::command();
+    let names = commands.get_subcommands().map(clap::Command::get_name);
+    let names = names.chain(TYPES.iter().map(|it| it.name));
+    let elsewhere = COMMANDS.iter().find(|it| it.0 == word).map(|it| it.1);
+    match elsewhere.or(name::nearest(word, names)) {
+        Some(near) => format!("{message}, did you mean `koshu {near}`?"),
+        None => format!("{message}; koshu --help shows all"),
+    }
+}
+
+/// The key that does what an option of the classic plugins does.
+fn key_for(option: &str, kind: &Type) -> Option<String> {
+    let has = |key: &str| (kind.keys)().contains(&key) || key == "timeout";
+    let first = |keys: &[&'static str]| keys.iter().copied().find(|it| has(it));
+    let key = match option {
+        "-w" | "--warning" | "--warn" | "-c" | "--critical" | "--crit" => {
+            let (key, example) = config::limits_of(kind)?;
+            return Some(format!(
+                "write the limits as {key}={example}, warning first"
+            ));
+        }
+        "-H" | "--hostname" | "--host" | "-I" | "--IP-address" | "-u" | "--url" => {
+            first(&["url", "host"])
+        }
+        "-p" | "--port" => first(&["port", "path", "url"]),
+        "-t" | "--timeout" => Some("timeout"),
+        "-s" | "--string" | "-r" | "--regex" => first(&["body", "expect", "match"]),
+        "-e" | "--expect" => first(&["status", "expect"]),
+        "-a" | "--authorization" => first(&["user"]),
+        "-C" | "--certificate" | "--command" => first(&["cert", "match"]),
+        "-S" | "--ssl" if has("tls") => {
+            return Some("write tls=true".to_owned());
+        }
+        _ => None,
+    };
+    let key = key?;
+    match kind.targets.first() {
+        Some(target) if *target == key => Some(format!(
+            "write koshu {} {}, or {key}=VALUE",
+            kind.name,
+            target.to_uppercase()
+        )),
+        _ => Some(format!("write {key}=VALUE")),
+    }
+}
+
+/// The format that the arguments ask for, even where the rest of them cannot be read.
+pub fn asked_format(words: &[String]) -> Option<&str> {
+    let options = words.iter().take_while(|it| *it != "--");
+    let mut asked = None;
+    let mut is_next = false;
+    for word in options {
+        if is_next {
+            asked = Some(word.as_str());
+        }
+        is_next = word == "--format";
+        asked = word.strip_prefix("--format=").or(asked);
+    }
+    asked
 }
 
 fn words_of(matches: &ArgMatches) -> Vec<String> {

@@ -106,28 +106,55 @@ fn answer() -> u8 {
     }
     match cli::parse(&args) {
         Ok(cli) => koshu(cli),
-        Err(error) => usage(&error),
+        Err(error) => usage(&error, &words),
     }
 }
 
-/// Help and version are answers; everything else that the arguments are not is UNKNOWN on stdout.
-fn usage(error: &clap::Error) -> u8 {
+/// Help and version are answers; everything else that the arguments are not is UNKNOWN on stdout, in the format that
+/// they ask for.
+fn usage(error: &clap::Error, words: &[String]) -> u8 {
     let text = error.to_string();
     if !error.use_stderr() {
         return print(text.as_bytes(), 0);
     }
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
-    let failure = Failure {
-        details: rest.trim_start().to_owned(),
-        ..failure(first.trim_start_matches("error: "))
+    let first = first.trim_start_matches("error: ");
+    let (first, rest) = match cli::hint(error, words) {
+        None => (first.to_owned(), rest),
+        // clap's own proposals would contradict it.
+        Some(cli::Hint::Instead(text)) => (text, ""),
+        Some(cli::Hint::Besides(text)) => (format!("{first}: {text}"), rest),
     };
-    fail(&failure, &format::FORMATS[0])
+    // An argument may hold whatever a terminal obeys.
+    let rest: Vec<String> = rest.trim_start().lines().map(printable).collect();
+    let failure = Failure {
+        details: rest.join("\n"),
+        ..failure(&first)
+    };
+    let asked = cli::asked_format(words).and_then(Format::named);
+    fail(&failure, asked.unwrap_or(&format::FORMATS[0]))
+}
+
+/// A line with its blanks, but without characters that a terminal obeys.
+fn printable(line: &str) -> String {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    format!("{}{}", &line[..indent], text::clean(line))
+}
+
+/// Whether a word where a name belongs is a list.
+fn is_list(word: &str) -> bool {
+    word.ends_with(".toml") && Path::new(word).is_file()
 }
 
 /// koshu's own commands.
 fn koshu(cli: Cli) -> u8 {
     match cli.command {
         Command::Run(run) => {
+            let list = run.names.iter().find(|it| is_list(it));
+            if let Some(list) = list.filter(|_| run.lists.config.is_empty()) {
+                let text = format!("`{list}` is no check but a list: koshu run -c {list}");
+                return refuse(&text, &run.options);
+            }
             let asked = lists(&run.lists, &run.options.history);
             match asked.and_then(|it| Ok((config::parse(&it.sources)?, it))) {
                 Err(mistakes) => wrong(&mistakes, &run.options),
@@ -640,7 +667,7 @@ fn failure(text: &str) -> Failure {
     Failure {
         host: host(),
         at: SystemTime::now(),
-        text: text.to_owned(),
+        text: text::clean(text),
         details: String::new(),
     }
 }

@@ -209,6 +209,125 @@ fn every_mistake_names_its_place_and_what_was_meant() {
     }
 }
 
+/// What people write, and the words that help them; Rust's own words help nobody.
+#[test]
+fn mistakes_that_people_make_are_told_in_their_words() {
+    let disk = "[[check]]\ntype = 'disk'\n";
+    let tcp = "[[check]]\ntype = 'tcp'\nhost = 'h:1'\n";
+    let http = "[[check]]\ntype = 'http'\nurl = 'http://h/'\n";
+    let window = "[[check]]\ntype = 'disk'\n[[window]]\nname = 'w'\nwhen = '01:00-02:00'\n";
+    let cases = [
+        (http, "body = \"\\d+\"", "`\\d` begins an escape"),
+        (http, "body = “x”", "are no quotes of TOML"),
+        (http, "body: 'x'", "write KEY = VALUE, not KEY: VALUE"),
+        (
+            http,
+            "compressed = True",
+            "write true or false, in small letters",
+        ),
+        (http, "method = GET", "stands in quotes"),
+        (disk, "used = 80%", "stands in quotes"),
+        (disk, "used = '80G,90G'", "write \"80GiB\""),
+        (disk, "timeout = '5min.'", "expected one such as"),
+        (disk, "timeout = '5 seconds'", "write \"5s\""),
+        (
+            disk,
+            "retry = 3",
+            "a table such as { times = 2, wait = \"10s\" }",
+        ),
+        (disk, "retry = { tims = 2 }", "did you mean `times`?"),
+        (
+            disk,
+            "needs = 5",
+            "a list of strings, such as [\"a\", \"b\"]",
+        ),
+        (disk, "grade = 'ok'", "a table such as { NAME = \"ok\" }"),
+        (
+            disk,
+            "warning = '80%'",
+            "limits stand at what they limit: used =",
+        ),
+        (disk, "mountpoint = '/'", "did you mean `path`?"),
+        (disk, "interval = '5m'", "did you mean `every`?"),
+        (disk, "zzz = 1", "the keys of disk are path, "),
+        (
+            tcp,
+            "port = '22'",
+            "a whole number from 0 to 65535, found a string",
+        ),
+        (tcp, "tls = 'yes'", "expected true or false, found a string"),
+        (
+            tcp,
+            "family = 'v4'",
+            "expected \"ipv4\", \"ipv6\" or \"any\"",
+        ),
+        (tcp, "send = ['x']", "a string in quotes, found a list"),
+        (window, "zone = 'JST'", "did you mean \"Asia/Tokyo\"?"),
+        (window, "zone = 'Tokyo'", "did you mean \"Asia/Tokyo\"?"),
+        (
+            "",
+            "type = 'http'",
+            "`type` belongs to a check: write [[check]]",
+        ),
+    ];
+    for (before, line, words) in cases {
+        let lists = Lists::new(&format!("{before}{line}\n"));
+        let said = lists.run(&[]);
+        said.has(words).is("UNKNOWN");
+        for rust in [
+            "struct ",
+            "u16",
+            "u32",
+            "a sequence",
+            "a map",
+            "variant",
+            "invalid type",
+        ] {
+            assert!(!said.out.contains(rust), "{rust}: {}", said.out);
+        }
+    }
+}
+
+#[test]
+fn one_string_stands_for_a_list_of_one() {
+    let list = "[[check]]\nname = 'a'\ntype = 'disk'\nused = '99%,100%'\ntags = 'web'\n[[check]]\nname = 'b'\ntype = 'disk'\nused = '99%,100%'\nneeds = 'a'\n[[group]]\nname = 'g'\nmembers = 'tag:web'\n";
+    let lists = Lists::new(list);
+    koshu(&["validate", "-c", &lists.file()]).has("2 checks are right");
+    koshu(&["list", "-c", &lists.file()]).has("web");
+}
+
+#[test]
+fn mistakes_come_in_the_order_of_the_file_and_once() {
+    let said = Lists::new(
+        "[[check]]\nname = 'a'\ntype = 'disk'\nneeds = ['x']\n[[group]]\nname = 'g'\nmembers = ['y']\n[[check]]\nname = 'b'\ntype = 'disk'\nused = '5'\n[[check]]\nname = 'c'\ntype = 'disk'\nneeds = ['b']\n",
+    )
+    .run(&[]);
+    let places: Vec<&str> = said
+        .out
+        .lines()
+        .skip(1)
+        .filter_map(|it| it.split("checks.toml:").nth(1)?.split(": ").next())
+        .collect();
+    assert_eq!(places, ["4:9", "7:11", "11:8"], "{}", said.out);
+}
+
+#[test]
+fn validate_points_a_secret_among_arguments_to_the_environment() {
+    let warns = |command: &str| {
+        let list = format!("[[check]]\nname = 'p'\ntype = 'plugin'\ncommand = {command}\n");
+        let lists = Lists::new(&list);
+        let said = koshu(&["validate", "-c", &lists.file()]);
+        assert_eq!(said.code, 0, "{}", said.out);
+        assert!(!said.out.contains("s3cret"), "{}", said.out);
+        said.out.contains("hand it over by env")
+    };
+    assert!(warns("'check_x -H h --password s3cret'"));
+    assert!(warns("'check_x --api-key=s3cret'"));
+    assert!(warns("['check_x', '--token', 's3cret']"));
+    assert!(!warns("'check_x --password-file /etc/x'"));
+    assert!(!warns("'check_x -H h --no-password'"));
+}
+
 #[test]
 fn several_mistakes_are_told_together() {
     let said = Lists::new(

@@ -65,6 +65,7 @@ mod pandora;
 mod prometheus;
 mod serf;
 mod starttls;
+mod usage;
 mod verdicts;
 mod writers;
 mod xymon;

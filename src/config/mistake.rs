@@ -2,7 +2,7 @@
 
 mod words;
 
-pub use words::public;
+pub use words::{limits_of, public};
 
 use super::Source;
 use crate::check::Type;

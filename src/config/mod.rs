@@ -4,7 +4,7 @@ mod mistake;
 mod reader;
 pub mod tables;
 
-pub use mistake::{Mistake, Mistakes};
+pub use mistake::{Mistake, Mistakes, limits_of};
 
 use crate::bounded;
 use crate::check::{Author, Type};
@@ -400,6 +400,12 @@ pub fn validate(sources: &[Source], now: SystemTime) -> Result<(Plan, Vec<String
                 mistake::placed(place.0, place.1.start)
             ));
         }
+    }
+    for (source, at, word) in reader.exposed {
+        warnings.push(format!(
+            "{}: whoever lists processes reads the {word} among the arguments; hand it over by env = {{ NAME = {{ file = \"…\" }} }}, if the plugin can take it so",
+            mistake::placed(source, at)
+        ));
     }
     for (source, key, bytes) in reader.secrets {
         if bytes < mask::LEAST {

@@ -1,13 +1,13 @@
 //! Reads the tables of one list into jobs; what is wrong is collected, so that all of it is told together.
 
-use crate::check::{self, Check, Refused, TYPES, Type};
+use crate::check::{self, Check, Refused, TYPES, Type, plugin};
 use crate::config::mistake::{At, Found, Keys, Place, Strings, What, public};
 use crate::config::{Common, Source, tables};
 use crate::deliver::{self, Destination};
 use crate::format::passive;
 use crate::model::name;
 use crate::model::outcome::LATE;
-use crate::model::secret::is_named_secret;
+use crate::model::secret::{is_named_secret, secret_word};
 use crate::model::state::State;
 use crate::model::text;
 use crate::plan::{self, Job, Meaning, Plan, Retry};
@@ -37,6 +37,8 @@ pub struct Reader<'l> {
     pub mistakes: Vec<Found<'l>>,
     /// Keys whose values are secrets that are written out.
     pub secrets: Vec<Written<'l>>,
+    /// Where a secret stands among the arguments of a plugin, and behind which option.
+    pub exposed: Vec<(&'l Source, usize, &'static str)>,
     /// What is not done as root, with its list, its name and why.
     pub refused: Vec<String>,
     /// The defaults of all files of a folder, and the file that has them.
@@ -620,6 +622,12 @@ impl<'l> Reader<'l> {
         literal_secrets(own.iter().map(|it| (&it.0, &it.1)), &mut |key, bytes| {
             self.secrets.push((source, key.to_owned(), bytes));
         });
+        if kind.name == plugin::TYPE.name
+            && let Some((_, command)) = own.iter().find(|it| it.0.get_ref() == "command")
+            && let Some(option) = secret_argument(command.get_ref())
+        {
+            self.exposed.push((source, command.span().start, option));
+        }
         self.grades(source, &common, Some(kind));
         let places: Places = own
             .iter()
@@ -844,6 +852,35 @@ fn literal_secrets<'k, 's: 'k>(
             _ => (),
         }
     }
+}
+
+/// The word for the secret that stands among the arguments of a command, if one does: whoever may list processes
+/// reads it there.
+fn secret_argument(command: &DeValue) -> Option<&'static str> {
+    let words: Vec<&str> = match command {
+        DeValue::String(line) => line.split_whitespace().collect(),
+        DeValue::Array(items) => items
+            .iter()
+            .filter_map(|it| it.get_ref().as_str())
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mut words = words.iter().skip(1).peekable();
+    while let Some(word) = words.next() {
+        let (option, value) = match word.split_once('=') {
+            Some((option, value)) => (option, Some(value)),
+            None => (*word, words.peek().map(|it| **it)),
+        };
+        // What names a file, a variable, or the next option is no secret.
+        let is_value = |it: &str| !it.is_empty() && !it.starts_with(['-', '$', '/']);
+        let names_it = option.starts_with('-') || word.contains('=');
+        if let Some(named) = secret_word(option).filter(|_| names_it)
+            && value.is_some_and(is_value)
+        {
+            return Some(named);
+        }
+    }
+    None
 }
 
 /// Whether a value says where a secret is read, by itself or in a table of such.

@@ -179,21 +179,54 @@ fn moment(text: &str) -> Result<DateTime, String> {
     }
 }
 
+/// Abbreviations that people take for zones, though most are not unique and none follows the summer's clock.
+const ABBREVIATIONS: [(&str, &str); 14] = [
+    ("JST", "Asia/Tokyo"),
+    ("KST", "Asia/Seoul"),
+    ("IST", "Asia/Kolkata"),
+    ("SGT", "Asia/Singapore"),
+    ("HKT", "Asia/Hong_Kong"),
+    ("CEST", "Europe/Berlin"),
+    ("BST", "Europe/London"),
+    ("MSK", "Europe/Moscow"),
+    ("EDT", "America/New_York"),
+    ("CST", "America/Chicago"),
+    ("CDT", "America/Chicago"),
+    ("PST", "America/Los_Angeles"),
+    ("PDT", "America/Los_Angeles"),
+    ("AEST", "Australia/Sydney"),
+];
+
 fn zone(text: &str) -> Result<TimeZone, String> {
     TimeZone::get(text).map_err(|_| {
         let known: Vec<String> = jiff::tz::db()
             .available()
             .map(|it| it.to_string())
             .collect();
-        match (
-            name::nearest(text, known.iter().map(String::as_str)),
-            known.is_empty(),
-        ) {
-            (_, true) => {
-                format!("\"{text}\" is not known: this machine has no time zones (tzdata)")
-            }
-            (Some(near), _) => format!("\"{text}\" is no time zone, did you mean \"{near}\"?"),
-            (None, _) => format!("\"{text}\" is no time zone, expected one such as \"Asia/Tokyo\""),
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        if known.is_empty() {
+            return format!("\"{text}\" is not known: this machine has no time zones (tzdata)");
+        }
+        let abbreviation = ABBREVIATIONS
+            .iter()
+            .find(|it| it.0.eq_ignore_ascii_case(text));
+        let city = text.replace(' ', "_");
+        let of_city = |it: &&&str| {
+            it.rsplit('/')
+                .next()
+                .is_some_and(|it| it.eq_ignore_ascii_case(&city))
+        };
+        // Short words are abbreviations, which are near to others by chance.
+        let near = match text.len() {
+            0..5 => None,
+            _ => name::nearest(text, known.iter().copied()),
+        };
+        let meant = abbreviation
+            .map(|it| it.1)
+            .or(known.iter().find(of_city).copied());
+        match meant.or(near) {
+            Some(near) => format!("\"{text}\" is no time zone, did you mean \"{near}\"?"),
+            None => format!("\"{text}\" is no time zone, expected one such as \"Asia/Tokyo\""),
         }
     })
 }

@@ -15,6 +15,7 @@ use crate::format::columns::folded;
 use crate::model::name;
 use crate::model::outcome::{Code, LATE};
 use crate::model::report::GROUP;
+use crate::model::text;
 use crate::plan::Plan;
 use crate::triage;
 use serde_json::Value;
@@ -319,10 +320,10 @@ pub fn validated(
         1 => "1 check is".to_owned(),
         count => format!("{count} checks are"),
     };
-    let files: Vec<&str> = sources.iter().map(|it| it.name.as_str()).collect();
+    let files: Vec<String> = sources.iter().map(|it| text::clean(&it.name)).collect();
     let mut text = format!("{checks} right in {}\n", files.join(", "));
     for warning in warnings {
-        let _ = writeln!(text, "warning: {warning}");
+        let _ = writeln!(text, "warning: {}", text::clean(warning));
     }
     if let Some(origin) = origin {
         let _ = writeln!(text, "{origin}");

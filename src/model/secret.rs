@@ -97,10 +97,15 @@ const WORDS: [&str; 9] = [
     "cookie",
 ];
 
+/// The word in a key's name that says that its value is secret.
+pub fn secret_word(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    WORDS.iter().copied().find(|word| key.contains(word))
+}
+
 /// Whether a key's name says that its value is secret.
 pub fn is_named_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    WORDS.iter().any(|word| key.contains(word))
+    secret_word(key).is_some()
 }
 
 /// Whether a key's name says, or nearly says, that its value is secret.

@@ -4,6 +4,7 @@ use super::{Keys, What};
 use crate::check::{self, TYPES, Type};
 use crate::config::Common;
 use crate::deliver;
+use crate::format::FORMATS;
 use crate::model::name;
 use crate::plan::Plan;
 use serde_json::Value;
@@ -651,6 +652,8 @@ fn parts(word: &str, stands: &impl Fn(&str) -> bool) -> String {
 fn is_own(word: &str) -> bool {
     OWN.contains(&word)
         || deliver::PRESETS.iter().any(|it| it.name == word)
+        || FORMATS.iter().any(|it| it.name == word)
+        || (word.contains('/') && jiff::tz::TimeZone::get(word).is_ok())
         || check::keys::<Common>().contains(&word)
         || TYPES
             .iter()
