@@ -543,3 +543,47 @@ fn a_root_that_has_ended_is_no_note() {
     said.has("root expired ");
     assert!(!forge.oracle());
 }
+
+#[test]
+fn what_a_root_says_of_itself_counts() {
+    for (more, says) in [
+        (
+            "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign\n",
+            "path length",
+        ),
+        ("basicConstraints=critical,CA:FALSE\n", "basic constraints"),
+        (
+            "basicConstraints=critical,CA:TRUE\nextendedKeyUsage=clientAuth\n",
+            "extended key usage",
+        ),
+    ] {
+        let Some(forge) = forge() else { return };
+        forge.cast(&Cast { more, ..ROOT });
+        forge.cast(&MIDDLE);
+        forge.cast(&LEAF);
+        assert!(!forge.oracle(), "{more}");
+        let (_running, address) = forge.serve(&[]);
+        let said = forge.check(address, &[]);
+        assert_eq!(said.codes(), ["untrusted"], "{}", said.out);
+        said.has("root").has(says);
+    }
+}
+
+#[test]
+fn a_short_key_above_is_no_wrong_signature() {
+    // The library has no RSA of 1024 bits with SHA-384.
+    let Some(forge) = forge() else { return };
+    forge.cast(&ROOT);
+    forge.cast(&Cast {
+        key: "rsa:1024",
+        ..MIDDLE
+    });
+    forge.cast(&Cast {
+        digest: "-sha384",
+        ..LEAF
+    });
+    assert!(forge.oracle());
+    let (_running, address) = forge.serve(&["-cipher", "ALL:@SECLEVEL=0"]);
+    let said = forge.check(address, &[]);
+    assert_eq!(said.codes(), ["weak-key"], "{}", said.out);
+}

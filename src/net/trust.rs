@@ -314,7 +314,7 @@ impl Case<'_> {
         broken.map_err(|it| self.no_path(it))
     }
 
-    /// The library's verdict, with the issuers' key usage, which it does not look at itself.
+    /// The library's verdict, with the issuers' key usage and what the root says of itself, which it does not look at.
     fn library(&self, moment: i64) -> Result<(), Refusal> {
         let modern = rustls::crypto::ring::default_provider().signature_verification_algorithms;
         // Old algorithms are findings of their own, and must not hide whether the chain is trusted.
@@ -325,18 +325,26 @@ impl Case<'_> {
             .ok_or(Refusal::of(webpki::Error::BadDer))?;
         let leaf = webpki::EndEntityCert::try_from(leaf).map_err(Refusal::of)?;
         let seconds = u64::try_from(moment).unwrap_or(0);
-        let not_signer = RefCell::new(None);
-        let may_sign = |path: &webpki::VerifiedPath| {
+        let objection = RefCell::new(None);
+        let examine = |path: &webpki::VerifiedPath| {
             let sent = path.intermediate_certificates().map(|it| it.der());
-            let sent = sent.filter_map(|it| Certificate::from_der(&it).ok());
+            let sent: Vec<Certificate> = sent
+                .filter_map(|it| Certificate::from_der(&it).ok())
+                .collect();
             let anchor = path.anchor();
             let roots = self.roots.store.roots.iter().zip(&self.roots.ders);
             let root = roots.filter(|it| it.0 == anchor);
             let root = root.filter_map(|it| Certificate::from_der(it.1).ok());
-            match sent.chain(root).find(|it| !it.may_sign) {
+            let root: Vec<Certificate> = root.collect();
+            let not_signer = sent.iter().chain(&root).find(|it| !it.may_sign);
+            let wrong = not_signer.map(|it| {
+                let subject = &it.subject;
+                format!("{subject} may not sign certificates (its key usage has no keyCertSign)")
+            });
+            match wrong.or_else(|| root_flaw(root.first()?, &sent)) {
                 None => Ok(()),
-                Some(it) => {
-                    *not_signer.borrow_mut() = Some(it.subject);
+                Some(wrong) => {
+                    *objection.borrow_mut() = Some(wrong);
                     Err(webpki::Error::EndEntityUsedAsCa)
                 }
             }
@@ -348,11 +356,11 @@ impl Case<'_> {
             UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
             webpki::KeyUsage::server_auth(),
             None,
-            Some(&may_sign),
+            Some(&examine),
         );
         done.map(drop).map_err(|error| Refusal {
             error,
-            not_signer: not_signer.take(),
+            objection: objection.take(),
         })
     }
 
@@ -371,7 +379,7 @@ impl Case<'_> {
             .chain
             .iter()
             .find_map(|it| odd(it).or_else(|| root(it)));
-        if known.is_some() || refusal.not_signer.is_some() {
+        if known.is_some() || refusal.objection.is_some() {
             return known;
         }
         match &refusal.error {
@@ -391,8 +399,9 @@ impl Case<'_> {
                     .chain
                     .iter()
                     .filter_map(|it| self.roots.named(&it.issuer_der));
-                let mut keys = self.chain.iter().cloned().chain(roots);
-                keys.find(Certificate::has_odd_key).map(|it| {
+                let keys = self.chain.iter().cloned().chain(roots);
+                let mut odd = keys.filter(|it| it.weak_key || it.has_odd_key());
+                odd.next().map(|it| {
                     format!(
                         "koshu's library cannot use the key of {} ({})",
                         it.subject, it.key
@@ -415,10 +424,8 @@ impl Case<'_> {
     /// The reason for a refusal that the library can give.
     fn told(&self, refusal: &Refusal) -> Broken {
         use webpki::Error as E;
-        if let Some(subject) = &refusal.not_signer {
-            return Broken::Told(format!(
-                "{subject} may not sign certificates (its key usage has no keyCertSign)"
-            ));
+        if let Some(objection) = &refusal.objection {
+            return Broken::Told(objection.clone());
         }
         let path = path(self.chain, self.roots);
         let named = |found: Option<&Certificate>| {
@@ -435,7 +442,7 @@ impl Case<'_> {
             }
             E::EndEntityUsedAsCa => format!(
                 "{} is not an authority, but issued another certificate (basic constraints)",
-                named(above.find(|it| !it.is_authority))
+                named(above.find(|it| it.authority != Some(true)))
             ),
             E::PathLenConstraintViolated => {
                 "the chain is longer than an authority in it allows (path length)".to_owned()
@@ -513,18 +520,36 @@ impl Case<'_> {
     }
 }
 
+/// What a root says of itself that forbids such a chain beneath it, as most programs see it.
+fn root_flaw(root: &Certificate, sent: &[Certificate]) -> Option<String> {
+    let subject = &root.subject;
+    let authorities = sent.iter().filter(|it| !it.self_issued).count();
+    if root.authority == Some(false) {
+        return Some(format!(
+            "the root {subject} is not an authority (basic constraints)"
+        ));
+    }
+    if root.path_length.is_some_and(|it| authorities > it as usize) {
+        return Some(format!(
+            "the chain is longer than the root {subject} allows (path length)"
+        ));
+    }
+    (!root.for_servers)
+        .then(|| format!("the root {subject} is not for servers (extended key usage)"))
+}
+
 /// The library's no.
 struct Refusal {
     error: webpki::Error,
-    /// The issuer whose key usage is in the way.
-    not_signer: Option<String>,
+    /// What is in the way that the library itself does not look at.
+    objection: Option<String>,
 }
 
 impl Refusal {
     fn of(error: webpki::Error) -> Refusal {
         Refusal {
             error,
-            not_signer: None,
+            objection: None,
         }
     }
 }

@@ -27,8 +27,10 @@ pub struct Certificate {
     pub signature: String,
     /// Whether that can be forged: MD2, MD5 or SHA-1.
     pub weak_signature: bool,
-    /// Whether it is an authority's (RFC 5280, section 4.2.1.9).
-    pub is_authority: bool,
+    /// Whether it is an authority's, where it says so (RFC 5280, section 4.2.1.9).
+    pub authority: Option<bool>,
+    /// How many other authorities may stand between it and a server's certificate.
+    pub path_length: Option<u32>,
     /// Whether it may be used by servers, or issue for them: its extended key usage says so, or there is none.
     pub for_servers: bool,
     /// Whether its key may sign other certificates: its key usage says so, or says nothing (RFC 5280, section 4.2.1.3).
@@ -93,6 +95,8 @@ impl Certificate {
             }
         }
         let key = key(&cert);
+        let basic = cert.basic_constraints().ok().flatten();
+        let basic = basic.map(|it| it.value);
         let serial = cert.tbs_certificate.raw_serial_as_string();
         let subject = short(cert.subject())
             .or_else(|| dns_names.first().cloned())
@@ -111,7 +115,8 @@ impl Certificate {
             weak_key: key.1,
             signature: signature(&cert),
             weak_signature: weak_signature(&cert),
-            is_authority: cert.is_ca(),
+            authority: basic.map(|it| it.ca),
+            path_length: basic.and_then(|it| it.path_len_constraint),
             for_servers: for_servers(&cert),
             may_sign: may_sign(&cert),
             beyond: beyond(&cert),
