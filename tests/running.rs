@@ -357,3 +357,58 @@ fn an_answer_that_nobody_can_get_is_no_ok() {
         assert_eq!(status.expect("sh").code(), Some(code), "{what}");
     }
 }
+
+#[test]
+fn few_threads_serve_programs_too_and_are_told() {
+    if !rustix::process::geteuid().is_root() || crate::engine::find("setpriv").is_none() {
+        crate::engine::skip("only root can become a user that has nothing running");
+        return;
+    }
+    let page = server::page("200 OK", "", "x");
+    let lists = pages(12, page, "timeout = '5s'");
+    let mut text = std::fs::read_to_string(lists.file()).expect("the list");
+    for number in 0..2 {
+        text.push_str(&format!(
+            "[[check]]\nname = 'p{number}'\ntype = 'plugin'\ncommand = '/bin/echo fine'\n"
+        ));
+    }
+    lists.add("checks.toml", text.as_bytes());
+    // Where the user may look.
+    let copy = tempfile::tempdir().expect("a folder");
+    for (path, mode) in [(copy.path(), 0o755), (lists.path(), 0o755)] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+    let koshu = copy.path().join("koshu");
+    let copied = Command::new("cp").arg(binary()).arg(&koshu).status();
+    assert!(copied.is_ok_and(|it| it.success()));
+    for limit in 1..=6 {
+        // A user of its own, so that nobody else's processes count.
+        let user = (61_000 + limit).to_string();
+        let script = format!(
+            "ulimit -u {limit}; exec {} run -c {} --state none --deadline 20s",
+            koshu.display(),
+            lists.file()
+        );
+        let begin = Instant::now();
+        let out = Command::new("setpriv")
+            .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
+            .args(["bash", "-c", &script])
+            .output()
+            .expect("setpriv");
+        let out = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(begin.elapsed() < Duration::from_secs(10), "{limit}: {out}");
+        match limit {
+            1 => assert!(
+                out.starts_with("UNKNOWN - no thread could be started: "),
+                "{out}"
+            ),
+            // One thread alone, and no room for a program.
+            2 => assert!(
+                out.contains("may have no more processes and threads"),
+                "{out}"
+            ),
+            _ => assert!(out.starts_with("OK - 14 checks fine"), "{limit}: {out}"),
+        }
+    }
+}

@@ -19,6 +19,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The groups that are alive, so that none outlives koshu.
@@ -98,6 +99,8 @@ impl Kept {
 
 /// The most that is kept of each output.
 pub const KEPT: usize = 256 << 10;
+/// How long a program that finds no room for a process waits for it.
+const NO_ROOM: Duration = Duration::from_secs(1);
 /// How long outputs are read on after the program has exited.
 const DRAIN: Duration = Duration::from_millis(100);
 /// How long it has between SIGTERM and SIGKILL.
@@ -124,7 +127,7 @@ impl Children {
             .stderr(Stdio::piped())
             .env(MARK, &mark)
             .process_group(0);
-        let mut running = self.start(command)?;
+        let mut running = self.start(command, deadline.min(Instant::now() + NO_ROOM))?;
         family.watch();
         let left = running.watch(deadline);
         let how = match left {
@@ -170,7 +173,7 @@ impl Children {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        let mut running = self.start(command)?;
+        let mut running = self.start(command, deadline.min(Instant::now() + NO_ROOM))?;
         let input = running.child.stdin.take().map(OwnedFd::from);
         Ok(Talk {
             input: Pipe::new(input)?,
@@ -180,11 +183,7 @@ impl Children {
         })
     }
 
-    fn start(&self, mut command: Command) -> io::Result<Program> {
-        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
-        if *closed {
-            return Err(io::Error::other("the run has ended"));
-        }
+    fn start(&self, mut command: Command, until: Instant) -> io::Result<Program> {
         for name in &self.withheld {
             // What a program is given on purpose it keeps.
             let given = command.get_envs().any(|(it, _)| it == name.as_str());
@@ -192,9 +191,25 @@ impl Children {
                 command.env_remove(name);
             }
         }
-        let mut child = command.spawn()?;
-        let pid = Pid::from_child(&child);
-        lock(&self.alive).insert(pid);
+        let (mut child, pid) = loop {
+            let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+            if *closed {
+                return Err(io::Error::other("the run has ended"));
+            }
+            match command.spawn() {
+                Ok(child) => {
+                    let pid = Pid::from_child(&child);
+                    lock(&self.alive).insert(pid);
+                    break (child, pid);
+                }
+                // The user has as many processes as he may, but some of them end.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {}
+                Err(error) => return Err(error),
+            }
+            drop(closed);
+            thread::sleep(LOOK);
+        };
         if getrlimit(Resource::Nofile) != self.files {
             // Where it is not allowed, the program has more open files than it was meant to.
             let _ = prlimit(Some(pid), Resource::Nofile, self.files);

@@ -12,6 +12,7 @@ use crate::host::kernel;
 use crate::model::outcome::{Outcome, UNKNOWN};
 use crate::model::report::{Looked, Ran};
 use crate::model::state::State;
+use crate::net;
 use crate::plan::Job;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -112,6 +113,8 @@ struct Supervisor {
     /// When a job is looked at again.
     again: BinaryHeap<Reverse<(Instant, usize, u32)>>,
     crews: [Crew; Lane::ALL.len()],
+    /// Why no more threads could be started, once that was so.
+    refused: Option<String>,
     done: usize,
 }
 
@@ -171,21 +174,30 @@ impl Supervisor {
             alarms: BinaryHeap::new(),
             again: BinaryHeap::new(),
             crews,
+            refused: None,
             done: 0,
         }
     }
 
     /// Until every job is done, the deadline comes, or somebody wants it stopped.
     fn supervise(&mut self, orders: &mut Orders) -> Option<String> {
-        for lane in Lane::ALL {
-            let crew = self.crew(lane);
-            let few = FEW.min(crew.most);
-            self.hire(lane, few.min(self.shop.queued(lane)));
+        // One for each lane before there are more for any: threads may be few.
+        for few in [1, FEW - 1] {
+            for lane in Lane::ALL {
+                let crew = self.crew(lane);
+                let few = few.min(crew.most - crew.workers);
+                let idle = self
+                    .shop
+                    .queued(lane)
+                    .saturating_sub(self.crew(lane).workers);
+                self.hire(lane, few.min(idle));
+            }
         }
         let mut beat = Instant::now();
         while self.done < self.tasks.len() {
             if self.crews.iter().all(|it| it.workers == 0) {
-                return Some("no thread could be started".to_owned());
+                let why = self.refused.take().unwrap_or_default();
+                return Some(format!("no thread could be started: {why}"));
             }
             let now = Instant::now();
             if now >= self.end {
@@ -347,9 +359,38 @@ impl Supervisor {
             match hired {
                 Ok(_) => self.crew(lane).workers += 1,
                 // Those that are there do the work, only later.
-                Err(_) => return,
+                Err(error) => {
+                    let first = self.refused.replace(net::plain(&error)).is_none();
+                    if self.crew(lane).workers == 0 {
+                        self.shop.lend(lane);
+                    }
+                    if first && lane == Lane::Waiting {
+                        self.make_room();
+                    }
+                    return;
+                }
             }
         }
+    }
+
+    /// Lets some workers that wait go where programs are to be started, because a program counts as much as a thread
+    /// (RLIMIT_NPROC in getrlimit(2)).
+    fn make_room(&mut self) {
+        const ROOM: usize = 2;
+        let starts = |it: &Job| Lane::of(it) == Lane::Spawning;
+        if !self.shop.jobs.iter().any(starts) {
+            return;
+        }
+        // Those that start programs can do the rest as well.
+        let kept = usize::from(self.crew(Lane::Spawning).workers == 0);
+        let waiting = self.crew(Lane::Waiting);
+        let less = ROOM.min(waiting.workers.saturating_sub(kept));
+        waiting.workers -= less;
+        waiting.most = waiting.workers;
+        if waiting.workers == 0 {
+            self.shop.lend(Lane::Waiting);
+        }
+        self.shop.dismiss(less);
     }
 
     fn progress(&self) -> Progress<'_> {
@@ -375,6 +416,10 @@ impl Supervisor {
             || format!("the run's deadline of {limit} came"),
             str::to_owned,
         );
+        let few = self.refused.as_ref().map_or(String::new(), |why| {
+            let workers: usize = self.crews.iter().map(|it| it.workers).sum();
+            format!("; only {workers} threads could be started: {why}")
+        });
         let now = Instant::now();
         let account = |task: Task| {
             let took = task.first.map_or(Duration::ZERO, |it| now - it);
@@ -399,7 +444,7 @@ impl Supervisor {
                 Stage::Waiting if task.first.is_some() => {
                     cut(format!("cut off: {reason} before the next look"))
                 }
-                Stage::Waiting => cut(format!("not started: {reason} first")),
+                Stage::Waiting => cut(format!("not started: {reason} first{few}")),
             }
         };
         self.tasks.into_iter().map(account).collect()

@@ -7,6 +7,7 @@ use crate::model::state::State;
 use crate::plan::Job;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -42,6 +43,13 @@ pub enum Lane {
 impl Lane {
     pub const ALL: [Lane; 2] = [Lane::Waiting, Lane::Spawning];
 
+    fn other(self) -> Lane {
+        match self {
+            Lane::Waiting => Lane::Spawning,
+            Lane::Spawning => Lane::Waiting,
+        }
+    }
+
     pub fn of(job: &Job) -> Lane {
         match job.check.spawns() {
             true => Lane::Spawning,
@@ -54,6 +62,10 @@ impl Lane {
 pub struct Shop {
     pub jobs: Vec<Job>,
     queues: [Queue; Lane::ALL.len()],
+    /// Whether no worker could be started for a lane, so that those of the other one do its jobs.
+    is_lent: [AtomicBool; Lane::ALL.len()],
+    /// How many workers that wait are to end, so that programs can be started in their place.
+    surplus: AtomicUsize,
     pub run: Arc<check::Run>,
     pub at: SystemTime,
     pub begin: Instant,
@@ -67,11 +79,15 @@ impl Queue {
         self.more.notify_one();
     }
 
-    fn pop(&self) -> (usize, u32) {
+    /// The next job, unless the worker is to end.
+    fn pop(&self, is_to_end: impl Fn() -> bool) -> Option<(usize, u32)> {
         let mut jobs = lock(&self.jobs);
         loop {
+            if is_to_end() {
+                return None;
+            }
             match jobs.pop_front() {
-                Some(next) => return next,
+                Some(next) => return Some(next),
                 None => {
                     jobs = self.more.wait(jobs).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -92,6 +108,8 @@ impl Shop {
         let shop = Shop {
             jobs,
             queues: Default::default(),
+            is_lent: Default::default(),
+            surplus: AtomicUsize::default(),
             run,
             at,
             begin,
@@ -116,13 +134,42 @@ impl Shop {
     }
 
     fn queue(&self, lane: Lane) -> &Queue {
-        &self.queues[lane as usize]
+        match self.is_lent[lane as usize].load(Ordering::Acquire) {
+            true => &self.queues[lane.other() as usize],
+            false => &self.queues[lane as usize],
+        }
+    }
+
+    /// Gives the jobs of a lane that has no workers to those of the other one.
+    pub fn lend(&self, lane: Lane) {
+        self.is_lent[lane as usize].store(true, Ordering::Release);
+        let jobs = std::mem::take(&mut *lock(&self.queues[lane as usize].jobs));
+        let other = &self.queues[lane.other() as usize];
+        lock(&other.jobs).extend(jobs);
+        other.more.notify_all();
+    }
+
+    /// Lets so many of the workers that wait end as soon as they are free.
+    pub fn dismiss(&self, count: usize) {
+        self.surplus.fetch_add(count, Ordering::AcqRel);
+        self.queues[Lane::Waiting as usize].more.notify_all();
+    }
+
+    fn is_surplus(&self, lane: Lane) -> bool {
+        let less = |it: usize| it.checked_sub(1);
+        let take = || {
+            self.surplus
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
+        };
+        lane == Lane::Waiting && take().is_ok()
     }
 
     /// The life of a worker, which ends with the process.
     pub fn work(&self, lane: Lane, tell: &Sender<Said>) {
         loop {
-            let (job, look) = self.queue(lane).pop();
+            let Some((job, look)) = self.queue(lane).pop(|| self.is_surplus(lane)) else {
+                return;
+            };
             let at = Instant::now();
             if at >= self.last {
                 // What cannot be answered any more is not begun; the supervisor accounts for it.

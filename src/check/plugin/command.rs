@@ -139,6 +139,10 @@ pub fn refused(program: &Path, error: &io::Error) -> anyhow::Error {
                     crate::host::account::own()
                 )
             }
+            io::ErrorKind::WouldBlock => bail!(
+                "{shown} cannot be started: user {} may have no more processes and threads (ulimit -u, or pids.max of the control group)",
+                crate::host::account::own()
+            ),
             _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
                 bail!("{shown} is no program: a script begins with #! and its interpreter")
             }
