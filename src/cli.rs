@@ -167,7 +167,7 @@ pub struct ExportArgs {
     /// One part of its configuration alone, as it belongs into a file; koshu explain ENGINE names the parts
     #[arg(value_name = "PART")]
     pub part: Option<String>,
-    /// One service for each check, not one for all of them
+    /// One service for each check and each group, not one for all of them
     #[arg(long)]
     pub each: bool,
     /// What the program calls this machine [default: its host name]

@@ -20,7 +20,7 @@ fn engines() -> Vec<String> {
 /// A list whose names try to get out of every configuration.
 fn awkward() -> Lists {
     Lists::new(
-        "[[check]]\nname = \"it's \\\"100%\\\" of $HOME; \\\\n `id` $(id)\"\ntype = 'file'\npath = '/'\n[[check]]\nname = '古酒'\ntype = 'file'\npath = '/'\n[[group]]\nname = 'both'\nmembers = ['*']\n",
+        "[[check]]\nname = \"it's \\\"100%\\\" of $HOME; \\\\n `id` $(id)\"\ntype = 'file'\npath = '/'\n[[check]]\nname = '古酒'\ntype = 'file'\npath = '/'\n[[group]]\nname = 'both'\nmembers = ['古*']\n",
     )
 }
 
@@ -342,4 +342,48 @@ fn docker_checks_every_list_it_is_given() {
         text.contains(&lists.file()) && text.contains(&second),
         "{text}"
     );
+}
+
+#[test]
+fn members_of_groups_wake_nobody_by_themselves() {
+    let lists = Lists::new(
+        "[[check]]\nname = 'w1'\ntype = 'uptime'\n[[check]]\nname = 'w2'\ntype = 'uptime'\n[[check]]\nname = 'alone'\ntype = 'uptime'\n[[group]]\nname = 'web tier'\nmembers = ['w*']\n[[group]]\nname = 'all'\nmembers = ['web tier']\n",
+    );
+    let mark = "notifications_enabled  0";
+    for (engine, part) in [
+        ("nagios", "active"),
+        ("nagios", "passive"),
+        ("nrpe", "services"),
+    ] {
+        let text = results::export(&lists, &[engine, part, "--each"]);
+        assert_eq!(
+            text.matches(mark).count(),
+            3,
+            "two checks and a group: {text}"
+        );
+    }
+    for part in ["active", "passive", "agent"] {
+        let text = results::export(&lists, &["icinga2", part, "--each"]);
+        assert_eq!(
+            text.matches("enable_notifications = false").count(),
+            3,
+            "{text}"
+        );
+        assert!(text.contains("apply Service \"all\""), "{text}");
+    }
+    let commands = results::export(&lists, &["nrpe", "commands", "--each"]);
+    assert_eq!(commands.matches("command[koshu_").count(), 5, "{commands}");
+    assert!(commands.contains("command[koshu_web_tier]="), "{commands}");
+    // Who cannot be told to keep quiet is told of the group alone.
+    for (engine, part) in [
+        ("checkmk", "mrpe"),
+        ("consul", "script"),
+        ("sensu", "checks"),
+    ] {
+        let text = results::export(&lists, &[engine, part, "--each"]);
+        assert!(text.contains("alone") && text.contains("all"), "{text}");
+        assert!(!text.contains("w1") && !text.contains("tier"), "{text}");
+    }
+    // The command of a group judges its members together.
+    lists.run(&["web tier"]).is("OK");
 }

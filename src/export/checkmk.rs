@@ -36,7 +36,7 @@ fn local(order: &Order) -> String {
 }
 
 fn mrpe(order: &Order) -> String {
-    let lines = order.services().into_iter().map(|it| {
+    let lines = order.waking().into_iter().map(|it| {
         let name = utf8_percent_encode(it.name, NON_ALPHANUMERIC);
         format!("{name} (interval=300) {}\n", order.line(&it, &[]))
     });

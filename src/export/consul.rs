@@ -33,7 +33,7 @@ pub const ENGINE: Engine = Engine {
 
 fn script(order: &Order) -> String {
     let checks: Vec<Value> = order
-        .services()
+        .waking()
         .iter()
         .map(|it| {
             json!({

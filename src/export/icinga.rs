@@ -67,8 +67,17 @@ fn service(service: &Service, assign: &str, more: &str) -> String {
         None => String::new(),
     };
     format!(
-        "apply Service {name} {{\n  check_command = \"koshu\"\n  check_interval = 1m\n  retry_interval = 30s\n  max_check_attempts = 1\n{checks}{more}  assign where {assign}\n}}\n"
+        "apply Service {name} {{\n  check_command = \"koshu\"\n  check_interval = 1m\n  retry_interval = 30s\n  max_check_attempts = 1\n{checks}{more}{}  assign where {assign}\n}}\n",
+        quiet(service)
     )
+}
+
+/// A member is shown, and its group tells of it.
+fn quiet(service: &Service) -> &'static str {
+    match service.is_member {
+        true => "  enable_notifications = false\n",
+        false => "",
+    }
 }
 
 fn active(order: &Order) -> String {
@@ -102,8 +111,9 @@ fn passive(order: &Order) -> String {
     );
     for it in order.passive() {
         text.push_str(&format!(
-            "apply Service {} {{\n  // Runs only when no result came for this time.\n  check_command = \"koshu-stale\"\n  check_interval = 15m\n  retry_interval = 15m\n  max_check_attempts = 1\n  vars.koshu = true\n  assign where host.name == {host}\n}}\n",
-            quoted(it.name)
+            "apply Service {} {{\n  // Runs only when no result came for this time.\n  check_command = \"koshu-stale\"\n  check_interval = 15m\n  retry_interval = 15m\n  max_check_attempts = 1\n  vars.koshu = true\n{}  assign where host.name == {host}\n}}\n",
+            quoted(it.name),
+            quiet(&it)
         ));
     }
     text

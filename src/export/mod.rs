@@ -24,6 +24,7 @@ mod zabbix;
 use crate::format::passive::SUMMARY;
 use crate::model::text;
 use crate::plan::Plan;
+use std::collections::HashSet;
 
 /// All engines; `koshu export` takes their names.
 pub const ENGINES: &[&Engine] = &[
@@ -92,7 +93,7 @@ pub struct Order<'p> {
     /// What the engine calls this machine.
     pub host: String,
     pub plan: &'p Plan,
-    /// Whether there is a service for each check, not one for all.
+    /// Whether there is a service for each check and group, not one for all.
     pub each: bool,
 }
 
@@ -100,8 +101,10 @@ pub struct Order<'p> {
 pub struct Service<'p> {
     pub name: &'p str,
     pub label: &'p str,
-    /// The check to run; none means all.
+    /// The check or group to run; none means all.
     check: Option<&'p str>,
+    /// Whether it counts through a group, and so wakes nobody by itself.
+    is_member: bool,
 }
 
 impl Service<'_> {
@@ -115,33 +118,41 @@ impl Service<'_> {
 }
 
 impl<'p> Order<'p> {
-    /// The services that run koshu: one for all checks, or one for each.
+    /// The services that run koshu: one for all checks, or one for each check and each group.
     pub fn services(&self) -> Vec<Service<'p>> {
         match self.each {
-            true => self.checks().collect(),
+            true => self.all_of_the_list().collect(),
             false => vec![summary()],
         }
     }
 
+    /// The same for an engine that cannot be told to keep quiet of a service: a group stands for its members.
+    pub fn waking(&self) -> Vec<Service<'p>> {
+        let mut services = self.services();
+        services.retain(|it| !it.is_member);
+        services
+    }
+
     /// The services that take results of one run: the summary, every check and every group.
     pub fn passive(&self) -> Vec<Service<'p>> {
-        let groups = self.plan.groups.iter().map(|it| Service {
-            name: &it.name,
-            label: &it.label,
-            check: Some(&it.name),
-        });
         [summary()]
             .into_iter()
-            .chain(self.checks())
-            .chain(groups)
+            .chain(self.all_of_the_list())
             .collect()
     }
 
-    fn checks(&self) -> impl Iterator<Item = Service<'p>> + use<'p> {
-        self.plan.jobs.iter().map(|it| Service {
-            name: &it.name,
-            label: &it.label,
-            check: Some(&it.name),
+    /// Every check, and then every group.
+    fn all_of_the_list(&self) -> impl Iterator<Item = Service<'p>> + use<'p> {
+        let groups = &self.plan.groups;
+        let members = groups.iter().flat_map(|it| &it.members);
+        let members: HashSet<&str> = members.map(String::as_str).collect();
+        let checks = self.plan.jobs.iter().map(|it| (&it.name, &it.label));
+        let groups = groups.iter().map(|it| (&it.name, &it.label));
+        checks.chain(groups).map(move |(name, label)| Service {
+            name,
+            label,
+            check: Some(name),
+            is_member: members.contains(name.as_str()),
         })
     }
 
@@ -200,6 +211,7 @@ fn summary<'p>() -> Service<'p> {
         name: SUMMARY,
         label: SUMMARY,
         check: None,
+        is_member: false,
     }
 }
 

@@ -21,7 +21,7 @@ pub const ENGINE: Engine = Engine {
         },
     ],
     set_up: &[
-        "Active: put the output of koshu export nagios active into the configuration, check it with nagios4 -v, reload. One service runs the whole list; --each makes one for each check.",
+        "Active: put the output of koshu export nagios active into the configuration, check it with nagios4 -v, reload. One service runs the whole list; --each makes one for each check and group; members of groups are shown and notify nobody, their group does.",
         "Passive: cron runs koshu with --to nagios:/var/lib/nagios4/spool/checkresults (check_result_path, the better way: no size limit, nothing is lost) or --to nagios:/var/lib/nagios4/rw/nagios.cmd (command_file). koshu export nagios passive writes the services; when nothing comes for 15 minutes they become UNKNOWN.",
     ],
     states: "0 to 3 as they are. Of a host check, OK and WARNING are UP, CRITICAL and UNKNOWN are DOWN. What is blocked is UNKNOWN in a passive result.",
@@ -46,7 +46,7 @@ fn active(order: &Order) -> String {
             "define service {{\n    use                  generic-service\n    host_name            {}\n    service_description  {}\n    check_command        {name}\n{}}}\n",
             order.host,
             nagios_name(service.name),
-            attempts(order, &service)
+            attempts(order, &service).to_owned() + quiet(&service)
         ));
     }
     text
@@ -67,12 +67,21 @@ fn passive(order: &Order) -> String {
     );
     for service in order.passive() {
         text.push_str(&format!(
-            "define service {{\n    use                     generic-service\n    host_name               {}\n    service_description     {}\n    active_checks_enabled   0\n    passive_checks_enabled  1\n    max_check_attempts      1\n    check_freshness         1\n    freshness_threshold     900\n    check_command           {STALE}\n}}\n",
+            "define service {{\n    use                     generic-service\n    host_name               {}\n    service_description     {}\n    active_checks_enabled   0\n    passive_checks_enabled  1\n    max_check_attempts      1\n    check_freshness         1\n    freshness_threshold     900\n    check_command           {STALE}\n{}}}\n",
             order.host,
-            nagios_name(service.name)
+            nagios_name(service.name),
+            quiet(&service)
         ));
     }
     text
+}
+
+/// A member is shown, and its group tells of it.
+pub fn quiet(service: &Service) -> &'static str {
+    match service.is_member {
+        true => "    notifications_enabled  0\n",
+        false => "",
+    }
 }
 
 /// A command line as Nagios reads it: `$` begins a macro and `;` a comment.

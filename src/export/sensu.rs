@@ -24,7 +24,7 @@ pub const ENGINE: Engine = Engine {
 };
 
 fn checks(order: &Order) -> String {
-    let checks = order.services().into_iter().map(|it| {
+    let checks = order.waking().into_iter().map(|it| {
         let check = json!({
             "type": "CheckConfig",
             "api_version": "core/v2",
