@@ -1,6 +1,7 @@
 //! One fixture rendered through all formats side by side.
 
 use super::*;
+use crate::model::name;
 use crate::model::outcome::Outcome;
 use crate::model::perfdata;
 use crate::model::report::{Part, sample};
