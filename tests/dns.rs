@@ -228,13 +228,10 @@ fn values_may_be_told_by_a_part_or_a_regex() {
 #[test]
 fn what_no_record_can_be_is_refused_with_what_was_meant() {
     for (words, hint) in [
-        (&["expect=nxdomain"][..], "\"nxdomain\" is written NXDOMAIN"),
+        (&["expect=nxdomain"][..], "is written NXDOMAIN"),
         (&["expect=NoData"], "is written NODATA"),
         (&["expect=www.example.net"], "record = \"CNAME\""),
-        (
-            &["record=MX", "expect=mx1.example.jp"],
-            "written as 10 mx1.example.jp.",
-        ),
+        (&["record=MX", "expect=mx1.example.jp"], "written as 10 "),
         (&["record=AXFR"], "is not a record type"),
     ] {
         let said = koshu(&[&["dns", "www.example.jp"], words].concat());

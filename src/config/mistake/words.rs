@@ -27,8 +27,9 @@ const CLOSED: [&str; 6] = [
 ];
 
 /// Words of messages that are koshu's own, also where a value has them.
-const OWN: [&str; 8] = [
-    "http", "https", "true", "false", "warn", "crit", "critical", "warning",
+const OWN: &[&str] = &[
+    "NXDOMAIN", "NODATA", "CNAME", "http", "https", "true", "false", "warn", "crit", "critical",
+    "warning",
 ];
 
 /// A key, or one within its value, as the schema has it.
