@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Times koshu beside the classic plugins and prints the table of benches/README.md.
 # Needs: hyperfine, python3, nginx, nsd, openssl, and Debian's monitoring-plugins-basic, -standard and -contrib.
-# Usage: benches/run.sh [BINARY]     (default: the static release binary)
+# Usage: benches/run.sh [BINARY]     (default: the static binary of the profile dist)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-koshu=$(realpath "${1:-target/x86_64-unknown-linux-musl/release/koshu}")
+koshu=$(realpath "${1:-target/x86_64-unknown-linux-musl/dist/koshu}")
 plugins=/usr/lib/nagios/plugins
 export PATH="$PATH:/usr/sbin"
 at=$(mktemp -d)
@@ -142,4 +142,12 @@ alone '1,000 fast pages' '24 MiB' "$koshu" run -c "$fast"
 alone '100 fast pages' 'linear' "$koshu" run -c "$(list 100 "http://127.0.0.1:$http/" "")"
 alone '10,000 fast pages' 'linear' "$koshu" run -c "$(list 10000 "http://127.0.0.1:$http/" "")"
 alone 'load and validate 10,000 checks' '0.1 s' "$koshu" validate -c "$(list 10000 "http://127.0.0.1:$http/" "time = '1s,3s'")"
+many() { # COUNT TYPE KEYS → a list of so many checks
+  for number in $(seq "$1"); do printf "[[check]]\nname = 'check %s'\ntype = '%s'\n%s\n" "$number" "$2" "$3"; done > "$at/many-$1-$2-${#3}.toml"
+  echo "$at/many-$1-$2-${#3}.toml"
+}
+refused=$(port)
+alone '10,000 fine checks' '-' "$koshu" run --state none -c "$(many 10000 tcp "host = '127.0.0.1:$http'")"
+alone '10,000 refused checks' '1.5 × the CPU of fine ones' "$koshu" run --state none -c "$(many 10000 tcp "host = '127.0.0.1:$refused' # refused")"
+alone '20,000 refused checks' 'linear' "$koshu" run --state none -c "$(many 20000 tcp "host = '127.0.0.1:$refused' # refused")"
 alone 'one `tcp` check' '6 MiB' "$koshu" tcp "127.0.0.1:$http"
