@@ -70,3 +70,4 @@ mod verdicts;
 mod writers;
 mod xymon;
 mod zabbix;
+mod zz_skipped;
