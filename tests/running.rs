@@ -163,7 +163,8 @@ fn stopped_by(signal: &str) {
             .success()
     );
     let output = child.wait_with_output().expect("koshu ends");
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    // Of thirty seconds that the pages would take; the machine may be busy.
+    assert!(begin.elapsed() < Duration::from_secs(10));
     let out = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(3), "{out}");
     let name = signal.trim_start_matches('-');

@@ -182,15 +182,13 @@ impl Supervisor {
     /// Until every job is done, the deadline comes, or somebody wants it stopped.
     fn supervise(&mut self, orders: &mut Orders) -> Option<String> {
         // One for each lane before there are more for any: threads may be few.
-        for few in [1, FEW - 1] {
+        // Counted before the first of them takes a job.
+        let wanted = Lane::ALL.map(|it| FEW.min(self.crew(it).most).min(self.shop.queued(it)));
+        for few in [1, FEW] {
             for lane in Lane::ALL {
-                let crew = self.crew(lane);
-                let few = few.min(crew.most - crew.workers);
-                let idle = self
-                    .shop
-                    .queued(lane)
-                    .saturating_sub(self.crew(lane).workers);
-                self.hire(lane, few.min(idle));
+                let few = few.min(wanted[lane as usize]);
+                let there = self.crew(lane).workers;
+                self.hire(lane, few.saturating_sub(there));
             }
         }
         let mut beat = Instant::now();
@@ -339,7 +337,7 @@ impl Supervisor {
         if crew.tick.since.elapsed() < length(lane) {
             return;
         }
-        let waiting = queued > 0 && crew.taken < crew.workers / 2;
+        let waiting = queued > 0 && crew.taken < crew.workers.div_ceil(2);
         let more = match waiting && has_cpu_left(lane, &crew.tick, &shop.run) {
             true => crew.workers.min(queued),
             false => 0,
@@ -521,6 +519,7 @@ const FEWEST: usize = 4;
 mod tests {
     use super::*;
     use crate::check::{Check, Context, TYPES};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A check that does what the test says.
     struct Does(fn(&Context) -> anyhow::Result<Outcome>);
@@ -549,6 +548,26 @@ mod tests {
             stop: &|| None,
         };
         run(jobs, orders)
+    }
+
+    #[test]
+    fn two_checks_that_wait_are_looked_at_together() {
+        static MET: AtomicUsize = AtomicUsize::new(0);
+        fn meet(_: &Context) -> anyhow::Result<Outcome> {
+            let both = MET.fetch_add(1, Ordering::SeqCst) / 2 * 2 + 2;
+            let begin = Instant::now();
+            while MET.load(Ordering::SeqCst) < both {
+                anyhow::ensure!(begin.elapsed() < Duration::from_secs(3), "alone");
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(Outcome::new("met"))
+        }
+        // A worker may take its job before the next is hired.
+        for _ in 0..100 {
+            let ran = ran(vec![job("a", meet), job("b", meet)], None);
+            let lines = ran.looked.iter().map(|it| it.outcome.line());
+            assert_eq!(lines.collect::<Vec<_>>(), ["met", "met"]);
+        }
     }
 
     #[test]
