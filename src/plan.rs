@@ -156,15 +156,6 @@ pub struct Plan {
     pub retention: Retention,
 }
 
-/// Whether a word means something of this name and these tags; `exact` when something is called just so.
-pub fn means(word: &str, exact: bool, name: &str, tags: &[String]) -> bool {
-    match word.strip_prefix("tag:") {
-        _ if exact => name == word,
-        Some(tag) => tags.iter().any(|it| name::matches(tag, it)),
-        None => name::matches(word, name),
-    }
-}
-
 /// Numbers in an order in which each comes after those that it rests upon, or some that form a loop.
 ///
 /// # Errors
@@ -205,9 +196,8 @@ pub fn sorted(links: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     }
 }
 
-/// What words mean among the names of a plan; made once for many words.
+/// What words mean among the names of checks and groups; made once for many words.
 pub struct Meaning<'p> {
-    /// The names of all checks, then those of all groups.
     names: Vec<&'p str>,
     numbers: HashMap<&'p str, usize>,
     /// The numbers of the names in the order of the alphabet, so that a pattern is only compared with names that
@@ -219,12 +209,21 @@ pub struct Meaning<'p> {
 }
 
 impl<'p> Meaning<'p> {
+    /// Among the names of all checks of a plan, then those of all groups.
     pub fn of(plan: &'p Plan) -> Meaning<'p> {
-        let names: Vec<&str> = plan.names().collect();
+        Meaning::among(plan.names(), plan.tags())
+    }
+
+    /// Among names and the tags of each.
+    pub fn among(
+        names: impl Iterator<Item = &'p str>,
+        all_tags: impl Iterator<Item = &'p [String]>,
+    ) -> Meaning<'p> {
+        let names: Vec<&str> = names.collect();
         let mut sorted: Vec<usize> = (0..names.len()).collect();
         sorted.sort_by_key(|it| names[*it]);
         let mut tags: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (number, all) in plan.tags().enumerate() {
+        for (number, all) in all_tags.enumerate() {
             for tag in all {
                 tags.entry(tag).or_default().push(number);
             }
@@ -242,6 +241,11 @@ impl<'p> Meaning<'p> {
         }
     }
 
+    /// How many names there are.
+    pub fn count(&self) -> usize {
+        self.names.len()
+    }
+
     /// The name of this number.
     pub fn name(&self, number: usize) -> &'p str {
         self.names[number]
@@ -252,7 +256,7 @@ impl<'p> Meaning<'p> {
         self.numbers.contains_key(name)
     }
 
-    /// The numbers of the names that a word means, as [`means`] has it, in their order.
+    /// The numbers of the names that a word means, in their order: an exact name, else a pattern of names or `tag:PATTERN`.
     pub fn meant(&mut self, word: &str) -> Vec<usize> {
         if let Some(number) = self.numbers.get(word) {
             return vec![*number];
@@ -341,10 +345,9 @@ impl Plan {
 
     /// The names that a word means, an exact name before a pattern.
     pub fn meant(&self, word: &str) -> Vec<String> {
-        let exact = self.names().any(|it| it == word);
-        let all = self.names().zip(self.tags());
-        let meant = all.filter(|(name, tags)| means(word, exact, name, tags));
-        meant.map(|it| it.0.to_owned()).collect()
+        let mut meaning = Meaning::of(self);
+        let meant = meaning.meant(word).into_iter();
+        meant.map(|it| meaning.name(it).to_owned()).collect()
     }
 
     /// Only the jobs whose `hosts` match this machine's name, whole or up to its first dot.
@@ -375,19 +378,15 @@ impl Plan {
             return Ok(self);
         }
         let mut chosen = vec![false; self.jobs.len() + self.groups.len()];
-        let numbers: HashMap<&str, usize> = self
-            .names()
-            .enumerate()
-            .map(|(number, it)| (it, number))
-            .collect();
+        let mut meaning = Meaning::of(&self);
         for word in words {
-            let hits = self.meant(word);
+            let hits = meaning.meant(word);
             if hits.is_empty() {
                 return Err(self.no_such(word));
             }
-            hits.iter()
-                .for_each(|it| chosen[numbers[it.as_str()]] = true);
+            hits.into_iter().for_each(|it| chosen[it] = true);
         }
+        drop(meaning);
         let links = self.links();
         // Groups before their members.
         for number in sorted(&links).unwrap_or_default().into_iter().rev() {

@@ -19,7 +19,7 @@ use crate::model::report::{Entry, KOSHU, Looked, Part, Ran, Report};
 use crate::model::standing::{Confirm, Standing};
 use crate::model::state::State;
 use crate::model::text;
-use crate::plan::{self, Job, Pause, Plan};
+use crate::plan::{self, Job, Meaning, Pause, Plan};
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -113,8 +113,10 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
     }
     let mut windows = windows;
     windows.extend(setting.pauses.iter().filter_map(window::paused));
-    let names = window::Names::of(&entries, &tags);
-    let windows = window::Windows::new(&windows, &names, setting.at, &setting.zone);
+    let names: Vec<String> = entries.iter().map(|it| it.name.clone()).collect();
+    let names = names.iter().map(String::as_str);
+    let mut names = Meaning::among(names, tags.iter().map(Vec::as_slice));
+    let windows = window::Windows::new(&windows, &mut names, setting.at, &setting.zone);
     let mut all = Judged {
         causes: vec![None; entries.len()],
         entries,
@@ -138,7 +140,7 @@ pub fn report(plan: Plan, ran: Ran, setting: Setting) -> Report {
     }
     let mut entries = all.entries;
     for pause in &setting.pauses {
-        window::tell_over(pause, &mut entries, &names, setting.at);
+        window::tell_over(pause, &mut entries, &mut names, setting.at);
     }
     group::tell(&mut entries, first_group, &links);
     if let Ok(past) = &setting.past {

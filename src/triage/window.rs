@@ -4,59 +4,12 @@ use crate::model::calendar::When;
 use crate::model::quantity;
 use crate::model::report::Entry;
 use crate::model::state::State;
-use crate::plan::{Pause, Window};
+use crate::plan::{Meaning, Pause, Window};
 use crate::triage::at_most;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::SystemTime;
-
-/// What a word of a window or pause means among the entries; made once, because there may be many of both.
-pub struct Names<'t> {
-    names: Vec<String>,
-    numbers: HashMap<String, usize>,
-    /// Who has each tag.
-    tags: HashMap<&'t str, Vec<usize>>,
-}
-
-impl<'t> Names<'t> {
-    pub fn of(entries: &[Entry], tags: &'t [Vec<String>]) -> Names<'t> {
-        let names: Vec<String> = entries.iter().map(|it| it.name.clone()).collect();
-        let numbers = names.iter().cloned().zip(0..).collect();
-        let mut tagged: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (number, tags) in tags.iter().enumerate() {
-            for tag in tags {
-                tagged.entry(tag).or_default().push(number);
-            }
-        }
-        Names {
-            names,
-            numbers,
-            tags: tagged,
-        }
-    }
-
-    /// The numbers of what a word means, each once: an exact name wins over a pattern.
-    fn meant(&self, word: &str) -> BTreeSet<usize> {
-        if let Some(number) = self.numbers.get(word) {
-            return BTreeSet::from([*number]);
-        }
-        let (word, is_tag) = match word.strip_prefix("tag:") {
-            Some(tag) => (tag, true),
-            None => (word, false),
-        };
-        let Ok(pattern) = glob::Pattern::new(word) else {
-            return BTreeSet::new();
-        };
-        if is_tag {
-            let tags = self.tags.iter().filter(|it| pattern.matches(it.0));
-            return tags.flat_map(|it| it.1).copied().collect();
-        }
-        let names = self.names.iter().enumerate();
-        let names = names.filter(|it| pattern.matches(it.1));
-        names.map(|it| it.0).collect()
-    }
-}
 
 /// The windows that hold at one moment.
 pub struct Windows {
@@ -71,10 +24,15 @@ struct Now {
 }
 
 impl Windows {
-    pub fn new(windows: &[Window], names: &Names, at: SystemTime, here: &TimeZone) -> Windows {
+    pub fn new(
+        windows: &[Window],
+        names: &mut Meaning,
+        at: SystemTime,
+        here: &TimeZone,
+    ) -> Windows {
         let at = Timestamp::try_from(at).unwrap_or_default();
         let mut now = Vec::new();
-        let mut of = vec![Vec::new(); names.names.len()];
+        let mut of = vec![Vec::new(); names.count()];
         for window in windows {
             let zone = window.zone.as_ref().unwrap_or(here);
             let Some(until) = window.when.until(at, zone) else {
@@ -110,7 +68,7 @@ impl Windows {
 }
 
 /// Says of what still fails that its pause is over.
-pub fn tell_over(pause: &Pause, entries: &mut [Entry], names: &Names, at: SystemTime) {
+pub fn tell_over(pause: &Pause, entries: &mut [Entry], names: &mut Meaning, at: SystemTime) {
     let Ok(ago) = at.duration_since(pause.until) else {
         return;
     };
