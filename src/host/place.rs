@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 /// How many links are followed, as the kernel counts them (path_resolution(7)).
-const LINKS: usize = 40;
+pub const LINKS: usize = 40;
 
 /// A name in a folder that is open. What stands there is no link when the place is made.
 pub struct Place {
@@ -25,9 +25,7 @@ impl Place {
     /// # Errors
     /// When a folder is missing or closed to the caller, a link is somebody else's, or the path names no file.
     pub fn of(path: &Path) -> anyhow::Result<Place> {
-        let own = rustix::process::geteuid().as_raw();
-        // In a namespace of its own root's number is another one: whoever owns the root folder is root there.
-        let root = rustix::fs::stat("/")?.st_uid;
+        let trusted = trusted(&rustix::fs::stat("/")?);
         let start = if path.is_absolute() { "/" } else { "." };
         let mut folder = open(rustix::fs::CWD, OsStr::new(start))?;
         let mut steps: Vec<OsString> = steps(path);
@@ -41,7 +39,7 @@ impl Place {
                     if links > LINKS {
                         bail!("too many links");
                     }
-                    if ![0, own, root].contains(&about.st_uid) {
+                    if !trusted.contains(&about.st_uid) {
                         bail!("{} is a link of another user", step.display());
                     }
                     let target = rustix::fs::readlinkat(&folder, &step, Vec::new())?;
@@ -134,8 +132,14 @@ fn open(folder: impl std::os::fd::AsFd, name: &OsStr) -> anyhow::Result<OwnedFd>
         .with_context(|| format!("cannot enter {}", Path::new(name).display()))
 }
 
+/// The users whose files and links are root's or the caller's own; `top` is the root folder. In a namespace of its own
+/// root's number is another one: whoever owns the root folder is root there.
+pub fn trusted(top: &Stat) -> [u32; 3] {
+    [0, rustix::process::geteuid().as_raw(), top.st_uid]
+}
+
 /// The steps of a path, the first one last.
-fn steps(path: &Path) -> Vec<OsString> {
+pub fn steps(path: &Path) -> Vec<OsString> {
     let steps = path.components().rev().filter_map(|it| match it {
         Component::Normal(name) => Some(name.to_owned()),
         Component::ParentDir => Some(OsString::from("..")),

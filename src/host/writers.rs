@@ -1,14 +1,12 @@
 //! Who else may write a file: every folder and link on the way to it counts, as sshd judges a key file (`StrictModes` in
 //! sshd_config(5)).
 
-use crate::host::account;
-use rustix::fs::{FileType, Stat, lstat, readlink, stat};
+use crate::host::{account, place};
+use rustix::fs::{FileType, lstat, readlink, stat};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-/// How many links are followed, as the kernel counts them (path_resolution(7)).
-const LINKS: usize = 40;
 const STICKY: u32 = 0o1000;
 
 /// Who besides root and the caller may change what a path leads to: "/x belongs to user 1000", "/x can be written by
@@ -19,31 +17,31 @@ pub fn others(path: &Path) -> Option<String> {
     let Ok(whole) = std::path::absolute(path) else {
         return Some(unseen(path));
     };
-    // In a namespace of its own root's numbers are others: whoever owns the root folder is root there.
     let Ok(top) = stat("/") else {
         return Some(unseen(Path::new("/")));
     };
-    let own = rustix::process::geteuid().as_raw();
-    let is_ours = |it: &Stat| [0, own, top.st_uid].contains(&it.st_uid);
-    let mut steps = steps(&whole);
+    let trusted = place::trusted(&top);
+    let mut steps = place::steps(&whole);
     let mut links = 0;
     let mut at = PathBuf::from("/");
     let mut about = top;
     loop {
         let kind = FileType::from_raw_mode(about.st_mode);
         let shown = at.display();
-        if !is_ours(&about) {
+        if !trusted.contains(&about.st_uid) {
             let owner = account::name(about.st_uid);
             return Some(format!("{shown} belongs to user {owner}"));
         }
         if kind == FileType::Symlink {
             links += 1;
-            let target = readlink(&at, Vec::new()).ok().filter(|_| links <= LINKS);
+            let target = readlink(&at, Vec::new())
+                .ok()
+                .filter(|_| links <= place::LINKS);
             let Some(target) = target else {
                 return Some(unseen(&at));
             };
             let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-            steps.extend(self::steps(&target));
+            steps.extend(place::steps(&target));
             match target.is_absolute() {
                 true => at = PathBuf::from("/"),
                 false => drop(at.pop()),
@@ -67,16 +65,6 @@ pub fn others(path: &Path) -> Option<String> {
             Err(_) => return Some(unseen(&at)),
         };
     }
-}
-
-/// The steps of a path, the first one last.
-fn steps(path: &Path) -> Vec<OsString> {
-    let steps = path.components().rev().filter_map(|it| match it {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
-    });
-    steps.collect()
 }
 
 #[cfg(test)]
