@@ -1,7 +1,7 @@
 //! Finds and starts other people's programs; every one is stopped by its pid when the test ends.
 
 use crate::server;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -188,4 +188,21 @@ pub fn s_server(words: &[&str]) -> (Running, SocketAddr) {
     );
     until_open(port);
     (running, SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+/// Holds a database so that nobody else can write it, by sqlite3(1), which has to be there.
+pub fn locked(database: &Path) -> Running {
+    let mut shell = Command::new("sqlite3")
+        .arg(database)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sqlite3");
+    let stdin = shell.stdin.as_mut().expect("a pipe");
+    let written = stdin.write_all(b"BEGIN IMMEDIATE; SELECT 'locked';\n");
+    written.expect("written");
+    let mut line = String::new();
+    let mut out = BufReader::new(shell.stdout.as_mut().expect("a pipe"));
+    out.read_line(&mut line).expect("locked");
+    Running::new(shell)
 }

@@ -1,9 +1,10 @@
 //! History: failures are confirmed, changes are news, and nothing that was printed is ever lost.
 
-use crate::engine::find;
+use crate::engine::{find, locked};
 use crate::koshu::{Lists, Said, binary};
 use crate::namespace;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -270,28 +271,11 @@ fn a_locked_or_full_history_costs_a_sentence_and_no_answer() {
     }
     let place = place("confirm = 2", "");
     place.run(&[]).is("OK");
-    let mut lock = Command::new("sqlite3")
-        .arg(&place.state)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("sqlite3");
-    {
-        use std::io::{BufRead, BufReader, Write};
-        let stdin = lock.stdin.as_mut().expect("a pipe");
-        stdin
-            .write_all(b"BEGIN IMMEDIATE; SELECT 'locked';\n")
-            .expect("written");
-        let mut line = String::new();
-        BufReader::new(lock.stdout.as_mut().expect("a pipe"))
-            .read_line(&mut line)
-            .expect("locked");
-    }
+    let lock = locked(Path::new(&place.state));
     let said = place.run(&[]);
     said.has("this run is not recorded: ").is("OK");
     assert!(said.took < Duration::from_secs(5), "{:?}", said.took);
-    let _ = lock.kill();
-    let _ = lock.wait();
+    drop(lock);
     place.run(&[]).is("OK");
 }
 

@@ -522,22 +522,7 @@ fn a_first_look_that_cannot_be_remembered_is_not_ok() {
         list.run(&[words, &["--state", &state]].concat())
     };
     run(&["cpu"]);
-    let mut lock = Command::new("sqlite3")
-        .arg(&state)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("sqlite3");
-    {
-        use std::io::{BufRead, BufReader, Write};
-        let stdin = lock.stdin.as_mut().expect("a pipe");
-        stdin
-            .write_all(b"BEGIN IMMEDIATE; SELECT 'locked';\n")
-            .expect("written");
-        let mut line = String::new();
-        let mut out = BufReader::new(lock.stdout.as_mut().expect("a pipe"));
-        out.read_line(&mut line).expect("locked");
-    }
+    let lock = engine::locked(&state);
     for _ in 0..2 {
         let said = run(&["--format", "json", "--exit", "state"]);
         assert_eq!(said.code, 3, "{}", said.out);
@@ -546,8 +531,7 @@ fn a_first_look_that_cannot_be_remembered_is_not_ok() {
         assert_eq!(states, [3, 3, 3], "{}", said.out);
         said.has("there is nothing to compare with, and will not be: this run is not recorded");
     }
-    let _ = lock.kill();
-    let _ = lock.wait();
+    drop(lock);
     run(&["sum"]).is("OK");
 }
 
