@@ -114,6 +114,9 @@ pub trait Check: Send + Sync {
     }
 }
 
+/// What [`Check::privileged`] says of a check that reads files.
+pub const READS: &str = "which files root reads";
+
 /// A check that is not run, and why: it is UNKNOWN.
 pub struct Refused(pub String);
 

@@ -1,6 +1,6 @@
 //! `tcp`: a port accepts connections and, where asked, answers as expected.
 
-use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::check::{Check, Context, Flaw, READS, Type, flaw};
 use crate::model::limits::{Limits, Time};
 use crate::model::list::List;
 use crate::model::metric::Metric;
@@ -161,7 +161,7 @@ impl Check for Tcp {
     }
 
     fn privileged(&self) -> Option<&'static str> {
-        self.ca.as_ref().map(|_| "which files root reads")
+        self.ca.as_ref().map(|_| READS)
     }
 
     fn spawns(&self) -> bool {

@@ -667,10 +667,11 @@ impl<'l> Reader<'l> {
             }
         };
         let seen = text::clean(target.strip_prefix(kind.name).unwrap_or_default());
-        let before = self.plan.jobs.len();
-        self.job(&read, kind, called, common, defaults, own);
-        if let Some(job) = self.plan.jobs.get_mut(before) {
-            job.target = seen;
+        if let Some(job) = self.job(&read, kind, called, common, defaults, own) {
+            self.plan.jobs.push(Job {
+                target: seen,
+                ..job
+            });
         }
     }
 
@@ -760,6 +761,7 @@ impl<'l> Reader<'l> {
         true
     }
 
+    /// What a check becomes; None where it has no name to be called by.
     fn job(
         &mut self,
         (table, places): &Read<'l>,
@@ -768,11 +770,11 @@ impl<'l> Reader<'l> {
         common: Common,
         defaults: &Common,
         check: Arc<dyn Check>,
-    ) {
+    ) -> Option<Job> {
         let source = table.source;
         let label = common.label.clone().unwrap_or_else(|| name::label(&name));
         if !self.name(table, places, &name, &label) {
-            return;
+            return None;
         }
         for (key, given) in [("tags", &common.tags), ("hosts", &common.hosts)] {
             if given.as_ref().is_some_and(Vec::is_empty) {
@@ -805,7 +807,7 @@ impl<'l> Reader<'l> {
         };
         let needs = places.get("needs").unwrap_or(&table.header);
         self.needs.push((source, needs.clone()));
-        self.plan.jobs.push(Job {
+        Some(Job {
             label,
             timeout,
             late: common.late.or(defaults.late).unwrap_or(State::Critical),
@@ -827,7 +829,7 @@ impl<'l> Reader<'l> {
             base: source.base.clone(),
             author: source.author(),
             ..job
-        });
+        })
     }
 }
 

@@ -46,18 +46,20 @@ fn active(order: &Order) -> String {
             "define service {{\n    use                  generic-service\n    host_name            {}\n    service_description  {}\n    check_command        {name}\n{}}}\n",
             order.host,
             nagios_name(service.name),
-            attempts(order, &service).to_owned() + quiet(&service)
+            manners(order, &service)
         ));
     }
     text
 }
 
-/// The line that lets Nagios believe a service at once, where the next look would find nothing any more.
-pub fn attempts(order: &Order, service: &Service) -> &'static str {
-    match order.alarms_once(service) {
+/// What an active service has besides: Nagios is to believe it at once, where the next look would find nothing any
+/// more, and a member wakes nobody.
+pub fn manners(order: &Order, service: &Service) -> String {
+    let attempts = match order.alarms_once(service) {
         true => "    max_check_attempts   1\n",
         false => "",
-    }
+    };
+    attempts.to_owned() + quiet(service)
 }
 
 fn passive(order: &Order) -> String {
@@ -77,7 +79,7 @@ fn passive(order: &Order) -> String {
 }
 
 /// A member is shown, and its group tells of it.
-pub fn quiet(service: &Service) -> &'static str {
+fn quiet(service: &Service) -> &'static str {
     match service.is_member {
         true => "    notifications_enabled  0\n",
         false => "",

@@ -1,6 +1,6 @@
 //! NRPE: a command for each service, and the services of the Nagios that asks.
 
-use crate::export::nagios::{attempts, quiet};
+use crate::export::nagios::manners;
 use crate::export::{Engine, Order, Part};
 use crate::format::passive::nagios_name;
 
@@ -48,7 +48,7 @@ fn services(order: &Order) -> String {
             order.host,
             nagios_name(it.name),
             it.command(),
-            attempts(order, &it).to_owned() + quiet(&it)
+            manners(order, &it)
         )
     });
     services.collect()

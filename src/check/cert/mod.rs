@@ -7,7 +7,7 @@ mod lineage;
 mod renewal;
 mod served;
 
-use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::check::{Check, Context, Flaw, READS, Type, flaw};
 use crate::model::limits::{Judges, Left, Limits, Time};
 use crate::model::list::List;
 use crate::model::metric::Metric;
@@ -182,7 +182,7 @@ impl Check for Cert {
             &self.ca,
         ];
         let reads = self.file.is_some() || folders.iter().any(|it| it.is_some());
-        reads.then_some("which files root reads")
+        reads.then_some(READS)
     }
 
     fn flaws(&self) -> Vec<Flaw> {

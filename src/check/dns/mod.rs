@@ -17,7 +17,7 @@ mod via;
 
 use crate::bounded;
 use crate::check::caa::{self, Caa, Issuer};
-use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::check::{Check, Context, Flaw, READS, Type, flaw};
 use crate::model::limits::{Age, Left, Limits, Share, Time};
 use crate::model::list::List;
 use crate::model::outcome::{Code, Outcome, code};
@@ -169,7 +169,7 @@ impl Check for Dns {
 
     fn privileged(&self) -> Option<&'static str> {
         let reads = self.root_hints.is_some() || self.trust_anchor.is_some();
-        reads.then_some("which files root reads")
+        reads.then_some(READS)
     }
 
     fn flaws(&self) -> Vec<Flaw> {

@@ -5,7 +5,7 @@ mod held;
 mod log;
 mod search;
 
-use crate::check::{Check, Context, Flaw, Past, Previous, Type, flaw};
+use crate::check::{Check, Context, Flaw, Past, Previous, READS, Type, flaw};
 use crate::host::{account, files};
 use crate::model::duration::Duration;
 use crate::model::limits::Judges;
@@ -288,7 +288,7 @@ impl Check for File {
 
     fn privileged(&self) -> Option<&'static str> {
         let reads = self.contains.is_some() || self.bad.is_some() || self.checksum.is_some();
-        reads.then_some("which files root reads")
+        reads.then_some(READS)
     }
 
     fn flaws(&self) -> Vec<Flaw> {

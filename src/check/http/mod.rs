@@ -9,7 +9,7 @@ mod link;
 mod observe;
 mod request;
 
-use crate::check::{Check, Context, Flaw, Type, flaw};
+use crate::check::{Check, Context, Flaw, READS, Type, flaw};
 use crate::model::limits::{Judges, Left, Limits, Old, Size, Time};
 use crate::model::list::List;
 use crate::model::outcome::{Code, Outcome, code};
@@ -338,7 +338,7 @@ impl Check for Http {
             true => Some("which sockets root asks"),
             false => {
                 let reads = files.iter().any(|it| it.is_some());
-                reads.then_some("which files root reads")
+                reads.then_some(READS)
             }
         }
     }
