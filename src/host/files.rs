@@ -1,9 +1,20 @@
 //! The files that a path with `*` and `?` means, whatever bytes their names are made of.
 
 use crate::model::pattern::{fits, is_wild};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+
+/// What matches a pattern, and what hid from it.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Sorted; links to nothing, too.
+    pub paths: Vec<PathBuf>,
+    /// The folders that could not be looked into.
+    pub closed: Vec<Closed>,
+}
 
 /// What could not be looked into.
 #[derive(Debug)]
@@ -12,13 +23,10 @@ pub struct Closed {
     pub error: io::Error,
 }
 
-/// All that match, sorted; links to nothing, too. `*` and `?` stand for parts of one name, `**` for any number of
-/// folders below, links to folders not among them. No other sign means more than itself. `base`, from which a relative
-/// path counts, is no pattern.
-///
-/// # Errors
-/// When a folder on the way cannot be read.
-pub fn matching(base: &Path, pattern: &Path) -> Result<Vec<PathBuf>, Closed> {
+/// All that match: `*` and `?` stand for parts of one name, `**` for any number of folders below. No other sign means
+/// more than itself. `base`, from which a relative path counts, is no pattern.
+pub fn matching(base: &Path, pattern: &Path) -> Found {
+    let mut closed = Vec::new();
     let mut found = vec![base.to_owned()];
     let mut steps = pattern.components().peekable();
     while let Some(step) = steps.next() {
@@ -31,20 +39,20 @@ pub fn matching(base: &Path, pattern: &Path) -> Result<Vec<PathBuf>, Closed> {
         for path in found {
             match &*text {
                 "**" => {
-                    let is_last = steps.peek().is_none();
-                    below(&path, &mut next)?;
-                    if is_last {
-                        let folders = std::mem::take(&mut next);
-                        for folder in folders {
-                            entries(&folder, &mut |it| next.push(it.path()))?;
+                    let folders = below(path, &mut closed);
+                    match steps.peek() {
+                        Some(_) => next.extend(folders),
+                        None => {
+                            let inside = folders.iter().flat_map(|it| entries(it, &mut closed));
+                            next.extend(inside.map(|it| it.path()));
                         }
                     }
                 }
-                wild if is_wild(wild) => entries(&path, &mut |it| {
-                    if fits(wild, &it.file_name().to_string_lossy()) {
-                        next.push(it.path());
-                    }
-                })?,
+                wild if is_wild(wild) => {
+                    let all = entries(&path, &mut closed).into_iter();
+                    let fitting = all.filter(|it| fits(wild, &it.file_name().to_string_lossy()));
+                    next.extend(fitting.map(|it| it.path()));
+                }
                 _ => next.push(path.join(name)),
             }
         }
@@ -54,42 +62,53 @@ pub fn matching(base: &Path, pattern: &Path) -> Result<Vec<PathBuf>, Closed> {
         found = next;
     }
     found.retain(|it| fs::symlink_metadata(it).is_ok());
-    Ok(found)
+    Found {
+        paths: found,
+        closed,
+    }
 }
 
-/// A folder and all below it.
-fn below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Closed> {
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        entries(&folder, &mut |it| {
-            if it.file_type().is_ok_and(|it| it.is_dir()) {
-                open.push(it.path());
+/// A folder and all below it, behind links, too, each once: a link back to a folder above would have no end. By its
+/// own path where it has one there.
+fn below(folder: PathBuf, closed: &mut Vec<Closed>) -> Vec<PathBuf> {
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    let (mut open, mut links) = (vec![folder], Vec::new());
+    while let Some(folder) = open.pop().or_else(|| links.pop()) {
+        let known = fs::metadata(&folder).is_ok_and(|it| !seen.insert((it.dev(), it.ino())));
+        if known {
+            continue;
+        }
+        for it in entries(&folder, closed) {
+            match it.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(it.path()),
+                Ok(kind) if kind.is_symlink() && it.path().is_dir() => links.push(it.path()),
+                _ => (),
             }
-        })?;
+        }
+        // Of two links to one folder it is always the same that counts.
+        links.sort_by(|a, b| b.cmp(a));
         found.push(folder);
     }
-    Ok(())
+    found
 }
 
-fn entries(folder: &Path, each: &mut dyn FnMut(&fs::DirEntry)) -> Result<(), Closed> {
+/// What a folder holds; nothing where there is no such folder.
+fn entries(folder: &Path, closed: &mut Vec<Closed>) -> Vec<fs::DirEntry> {
     use io::ErrorKind::{NotADirectory, NotFound};
     let shown = match folder.as_os_str().is_empty() {
         true => Path::new("."),
         false => folder,
     };
-    let mut read = || -> io::Result<()> {
-        for entry in fs::read_dir(shown)? {
-            each(&entry?);
+    let read = fs::read_dir(shown).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    read.unwrap_or_else(|error| {
+        if !matches!(error.kind(), NotFound | NotADirectory) {
+            closed.push(Closed {
+                folder: folder.to_owned(),
+                error,
+            });
         }
-        Ok(())
-    };
-    match read() {
-        Err(error) if !matches!(error.kind(), NotFound | NotADirectory) => Err(Closed {
-            folder: folder.to_owned(),
-            error,
-        }),
-        _ => Ok(()),
-    }
+        Vec::new()
+    })
 }
 
 #[cfg(test)]
@@ -109,7 +128,7 @@ mod tests {
         }
         fs::write(base.join(OsStr::from_bytes(b"caf\xe9.log")), "").expect("a file");
         std::os::unix::fs::symlink("nowhere", base.join("gone.log")).expect("a link");
-        let count = |pattern: &str| matching(&base, Path::new(pattern)).expect("open").len();
+        let count = |pattern: &str| matching(&base, Path::new(pattern)).paths.len();
         assert_eq!(count("[2026]/*.log"), 1);
         assert_eq!(count("[2026]/a.log"), 1);
         assert_eq!(count("*.log"), 2, "not UTF-8, and a link to nothing");
@@ -119,5 +138,28 @@ mod tests {
         assert_eq!(count("deep/**"), 3);
         assert_eq!(count("*/a.log"), 2);
         assert_eq!(count("nowhere/*"), 0);
+    }
+    #[test]
+    fn folders_below_are_found_behind_links_too_and_links_have_an_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let away = tempfile::tempdir().expect("a folder");
+        let at = |it: &str| folder.path().join(it);
+        fs::create_dir_all(at("a/b")).expect("folders");
+        let odd = folder.path().join(OsStr::from_bytes(b"a/b/\xe9.crt"));
+        let behind = at("link/z.crt");
+        std::os::unix::fs::symlink(away.path(), at("link")).expect("a link");
+        for path in [at("x.crt"), at("a/y.crt"), odd.clone(), behind.clone()] {
+            fs::write(path, "").expect("a file");
+        }
+        std::os::unix::fs::symlink(folder.path(), at("a/b/up")).expect("a link");
+        std::os::unix::fs::symlink(at("a"), at("again")).expect("a link");
+        let found = matching(folder.path(), Path::new("**/*.crt"));
+        assert!(found.closed.is_empty());
+        let mut all = [at("x.crt"), at("a/y.crt"), odd, behind];
+        all.sort();
+        assert_eq!(found.paths, all, "each once, by its own path");
+        let count = |pattern: &str| matching(folder.path(), Path::new(pattern)).paths.len();
+        assert_eq!(count("*/y.crt"), 2);
+        assert_eq!(count("*/none.crt"), 0);
     }
 }

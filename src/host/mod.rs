@@ -14,7 +14,6 @@ pub mod sessions;
 pub mod sockets;
 pub mod suspects;
 pub mod units;
-pub mod wildcard;
 pub mod writers;
 
 use anyhow::{Context, anyhow};

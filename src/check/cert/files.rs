@@ -4,11 +4,12 @@ use super::chain::Found;
 use super::{Cert, described, ends};
 use crate::bounded;
 use crate::check::Context;
+use crate::host;
 use crate::host::account::unreadable;
-use crate::host::wildcard;
 use crate::model::list::List;
 use crate::model::metric::Metric;
 use crate::model::outcome::{Outcome, UNKNOWN};
+use crate::model::pattern::is_wild;
 use crate::model::quantity::Unit;
 use crate::model::state::State;
 use crate::net::store::{Store, public_key};
@@ -219,20 +220,20 @@ fn expand(cx: &Context, files: &List<PathBuf>) -> anyhow::Result<(Vec<PathBuf>, 
     let (mut all, mut unread) = (Vec::new(), Vec::new());
     for file in &files.0 {
         let path = cx.path(file);
-        if !wildcard::is_pattern(&path) || path.exists() {
+        if !is_wild(&file.to_string_lossy()) || path.exists() {
             all.push(path);
             continue;
         }
-        let found = wildcard::paths(&path);
+        let found = host::files::matching(&cx.base, file);
         // A link that leads nowhere stays: its certificate is missing.
         let could_be = |it: &PathBuf| fs::metadata(it).map_or(true, |it| it.is_file());
         let paths: Vec<PathBuf> = found.paths.into_iter().filter(could_be).collect();
-        if paths.is_empty() && found.unread.is_empty() {
+        if paths.is_empty() && found.closed.is_empty() {
             return Err(anyhow!("no file matches {}", Path::display(file)));
         }
         all.extend(paths);
-        let lines = found.unread.iter();
-        unread.extend(lines.map(|(path, error)| unreadable(path, error).to_string()));
+        let lines = found.closed.iter();
+        unread.extend(lines.map(|it| unreadable(&it.folder, &it.error).to_string()));
     }
     Ok((all, unread))
 }

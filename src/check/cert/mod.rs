@@ -98,7 +98,7 @@ pub struct Cert {
     resolve: Resolve,
     /// Ask these addresses instead of those that the name resolves to.
     addresses: Option<List<net::Address>>,
-    /// Files with certificates in PEM, DER, PKCS#12, JKS or JCEKS, with `*` and `**`. With `host`, the one file that the server should show.
+    /// Files with certificates in PEM, DER, PKCS#12, JKS or JCEKS, with `*`, `?` and `**`. With `host`, the one file that the server should show.
     file: Option<List<PathBuf>>,
     /// The private key that belongs to the certificate in `file`. A key in the same file is compared anyway.
     key: Option<PathBuf>,

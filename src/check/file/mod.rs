@@ -413,7 +413,10 @@ impl File {
             return Ok(vec![cx.path(&self.path)]);
         }
         let found = files::matching(&cx.base, &self.path);
-        let mut paths = found.map_err(|it| account::unreadable(&it.folder, &it.error))?;
+        if let Some(it) = found.closed.first() {
+            return Err(account::unreadable(&it.folder, &it.error));
+        }
+        let mut paths = found.paths;
         // A pattern means files; folders that match are not counted.
         paths.retain(|it| !it.is_dir());
         Ok(paths)
