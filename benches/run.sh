@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Times koshu beside the classic plugins and prints the table of benches/README.md.
-# Needs: hyperfine, python3, nginx, nsd, openssl, and Debian's monitoring-plugins-basic, -standard and -contrib.
+# Needs: hyperfine, python3, nginx with its echo module (libnginx-mod-http-echo), nsd, openssl, and Debian's monitoring-plugins-basic, -standard and -contrib.
 # Usage: benches/run.sh [BINARY]     (default: the static binary of the profile dist)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,15 +12,18 @@ pids=()
 trap 'kill "${pids[@]}" 2>/dev/null; wait "${pids[@]}" 2>/dev/null; rm -rf "$at"' EXIT
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-http=$(port) https=$(port) pages=$(port) silence=$(port) dns=$(port)
+echo=/usr/lib/nginx/modules/ngx_http_echo_module.so
+http=$(port) https=$(port) silence=$(port) dns=$(port)
 openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -days 90 \
   -keyout "$at/key.pem" -out "$at/cert.pem" 2>/dev/null
 cat > "$at/nginx.conf" <<END
-daemon off; pid $at/pid; error_log $at/log; worker_processes 1; events { worker_connections 8192; }
+load_module $echo;
+daemon off; pid $at/pid; error_log $at/log; worker_processes 1; worker_rlimit_nofile 32768; events { worker_connections 16384; }
 http { access_log off; client_body_temp_path $at/b; proxy_temp_path $at/p; fastcgi_temp_path $at/f;
   uwsgi_temp_path $at/u; scgi_temp_path $at/s;
   server { listen 127.0.0.1:$http backlog=4096; listen 127.0.0.1:$https ssl backlog=4096;
-    ssl_certificate $at/cert.pem; ssl_certificate_key $at/key.pem; location / { return 200 hello; } } }
+    ssl_certificate $at/cert.pem; ssl_certificate_key $at/key.pem; location / { return 200 hello; }
+    location /0.2/ { echo_sleep 0.2; echo ok; } location /0.5/ { echo_sleep 0.5; echo ok; } } }
 END
 printf '$ORIGIN bench.lab.\n$TTL 60\n@ IN SOA a b 1 60 60 60 60\n@ IN NS a\na IN A 127.0.0.1\nwww IN A 192.0.2.1\n' > "$at/zone"
 # check_dns asks port 53 alone, which only root can serve.
@@ -45,7 +48,7 @@ zone:
 END
 nginx -p "$at" -c "$at/nginx.conf" >/dev/null 2>&1 & pids+=($!)
 nsd -d -c "$at/nsd.conf" >/dev/null 2>&1 & pids+=($!)
-python3 benches/serve.py "$pages" "$silence" & pids+=($!)
+python3 benches/silence.py "$silence" & pids+=($!)
 sleep 1
 
 list() { # COUNT URL KEYS → a list of so many http checks
@@ -129,7 +132,7 @@ END
 alone '50 local checks' '10 ms' "$koshu" run --state none -c "$at/local.toml"
 alone '20 endpoints that never answer, 2 s' '2.2 s' "$koshu" run -c "$(list 20 "http://127.0.0.1:$silence/" "timeout = '2s'")"
 alone '1,000 endpoints that never answer, 2 s' '2.6 s' "$koshu" run -c "$(list 1000 "http://127.0.0.1:$silence/" "timeout = '2s'")"
-alone '200 pages of 0.5 s' '0.65 s' "$koshu" run -c "$(list 200 "http://127.0.0.1:$pages/0.5/" "")"
+alone '200 pages of 0.5 s' '0.65 s' "$koshu" run -c "$(list 200 "http://127.0.0.1:$http/0.5/" "")"
 mkdir "$at/dns"
 walk=$(port)
 benches/zones.sh "$at/dns" "$walk" > "$at/zones.toml"
@@ -137,7 +140,7 @@ head -n 6 "$at/zones.toml" > "$at/one.toml"
 alone 'one zone with 3 servers, walked' '60 ms' "$koshu" run -c "$at/one.toml"
 alone '500 zones with 3 servers each, walked' '5 s' "$koshu" run -c "$at/zones.toml"
 for pid in "$at"/dns/*.pid; do kill "$(cat "$pid")"; done
-alone '10,000 pages of 0.2 s' '3 s, 192 MiB' "$koshu" run -c "$(list 10000 "http://127.0.0.1:$pages/0.2/" "")"
+alone '10,000 pages of 0.2 s' '3 s, 192 MiB' "$koshu" run -c "$(list 10000 "http://127.0.0.1:$http/0.2/" "")"
 alone '1,000 fast pages' '24 MiB' "$koshu" run -c "$fast"
 alone '100 fast pages' 'linear' "$koshu" run -c "$(list 100 "http://127.0.0.1:$http/" "")"
 alone '10,000 fast pages' 'linear' "$koshu" run -c "$(list 10000 "http://127.0.0.1:$http/" "")"

@@ -16,6 +16,7 @@ mod discover;
 mod dropin;
 mod export;
 mod format;
+mod heap;
 mod history;
 mod host;
 mod manual;
@@ -58,7 +59,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static HEAP: heap::Heap = heap::Heap::new();
 
 fn main() {
     // A panic is told as a result, never on stderr, which some engines take for the status line.

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["host", "start"],
     &["net", "format"],
     &["model"],
-    &["bounded"],
+    &["bounded", "heap"],
 ];
 
 /// Words and the files that may have them.
@@ -32,7 +32,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("clap::", &["main.rs", "cli.rs", "manual"]),
     ("toml::", &["config", "check/mod.rs"]),
     ("ureq::", &["net/agent.rs", "net/lenient.rs", "check/http"]),
-    ("unsafe ", &[]),
+    ("unsafe ", &["heap.rs"]),
     ("unsafe(", &["start.rs"]),
 ];
 

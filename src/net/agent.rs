@@ -135,6 +135,8 @@ pub enum Ending {
     Unclosed,
 }
 
+/// How much is read and written at once; thousands of connections have a buffer each.
+const BUFFER: usize = 4 << 10;
 /// How much of a proxy's answer is read.
 const TUNNEL: usize = 16 << 10;
 
@@ -184,8 +186,8 @@ impl Session {
             .allow_non_standard_methods(true)
             .user_agent(concat!("koshu/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
-            .input_buffer_size(16 << 10)
-            .output_buffer_size(4 << 10)
+            .input_buffer_size(BUFFER)
+            .output_buffer_size(BUFFER)
             .build();
         let dialler = Dialler {
             reach: reach.clone(),

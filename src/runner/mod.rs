@@ -236,8 +236,9 @@ impl Supervisor {
     fn wake(&self, beat: Instant) -> Instant {
         let alarm = self.alarms.peek().map(|it| it.0.0);
         let again = self.again.peek().map(|it| it.0.0);
-        let queued = self.crews.iter().filter(|it| self.shop.queued(it.lane) > 0);
-        let tick = queued.map(|it| it.tick.since + length(it.lane)).min();
+        let grow = |it: &&Crew| it.workers < it.most && self.shop.queued(it.lane) > 0;
+        let growing = self.crews.iter().filter(grow);
+        let tick = growing.map(|it| it.tick.since + length(it.lane)).min();
         [alarm, again, tick, Some(beat), Some(self.end)]
             .into_iter()
             .flatten()
@@ -334,7 +335,7 @@ impl Supervisor {
         let queued = self.shop.queued(lane);
         let shop = self.shop.clone();
         let crew = self.crew(lane);
-        if crew.tick.since.elapsed() < length(lane) {
+        if crew.workers >= crew.most || crew.tick.since.elapsed() < length(lane) {
             return;
         }
         let waiting = queued > 0 && crew.taken < crew.workers.div_ceil(2);
